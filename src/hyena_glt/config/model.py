@@ -1,0 +1,205 @@
+"""The network's shape."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from hyena_glt.config.base import Config
+from hyena_glt.config.layout import parse_layout
+
+MAX_EXACT_K = 8  # 4**8 = 65,536 rows; above it a table is hashed
+HASHED_ROWS = 65_536
+
+
+class ShortConfig(Config):
+    """S: Hyena with a short explicit filter."""
+
+    width: int = Field(7, ge=2, description="filter taps, in positions of its stage")
+
+
+class MediumConfig(Config):
+    """M: Hyena with a medium explicit filter under a decay window, shared by groups of channels."""
+
+    width: int = Field(128, ge=2, description="filter taps, in positions of its stage")
+    group_size: int = Field(16, ge=1, description="channels that share one filter")
+
+
+class LongConfig(Config):
+    """L: Hyena with a filter of real exponentials, without an end."""
+
+    poles: int = Field(16, ge=1, description="exponentials a channel")
+    slowest: int = Field(
+        4096, ge=2, description="longest time constant at the start, in positions of its stage"
+    )
+    chunk: int = Field(64, ge=1, description="positions a GEMM takes at once; changes no result")
+
+
+class AttentionConfig(Config):
+    """A: grouped-query attention in a window of bases."""
+
+    heads: int = Field(4, ge=1)
+    kv_heads: int = Field(1, ge=1)
+    window_bp: int = Field(1024, ge=1, description="how far back a query sees, in bases")
+    rotary_base: float = Field(10_000.0, gt=1)
+
+    @model_validator(mode="after")
+    def _heads_share_keys(self) -> Self:
+        if self.heads % self.kv_heads:
+            raise ValueError(
+                f"heads={self.heads} is no multiple of kv_heads={self.kv_heads}; "
+                "every key head serves the same number of query heads"
+            )
+        return self
+
+
+class MixersConfig(Config):
+    """The mixers' settings, by the letters of a layout."""
+
+    S: ShortConfig = ShortConfig()
+    M: MediumConfig = MediumConfig()
+    L: LongConfig = LongConfig()
+    A: AttentionConfig = AttentionConfig()
+
+
+class NonePatchConfig(Config):
+    """Every base is a patch: the flat model."""
+
+    kind: Literal["none"]
+
+
+class FixedPatchConfig(Config):
+    """A patch closes every ``size_bp`` bases: at base i where (i + 1) % size_bp == frame."""
+
+    kind: Literal["fixed"]
+    size_bp: int = Field(ge=2, le=1024)
+    frame: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _frame_is_within_the_patch(self) -> Self:
+        if self.frame >= self.size_bp:
+            raise ValueError(f"frame={self.frame} must be below size_bp={self.size_bp}")
+        return self
+
+
+PatchConfig = Annotated[NonePatchConfig | FixedPatchConfig, Field(discriminator="kind")]
+
+
+class EmbedConfig(Config):
+    """What a position looks up: its own letter and the k-mers that end there."""
+
+    exact_k: tuple[int, ...] = Field((), description=f"k of exact 4**k tables, 2 to {MAX_EXACT_K}")
+    hashed_k: tuple[int, ...] = Field((), description="k of hashed tables")
+    hashed_rows: int = Field(HASHED_ROWS, ge=2, description="rows of each hashed table")
+
+    @model_validator(mode="after")
+    def _tables_are_of_their_kind(self) -> Self:
+        for k in self.exact_k:
+            if not 2 <= k <= MAX_EXACT_K:
+                raise ValueError(
+                    f"exact_k holds {k}: exact tables are for 2 <= k <= {MAX_EXACT_K}; "
+                    "put a longer k into hashed_k"
+                )
+        for k in self.hashed_k:
+            if not 2 <= k <= 24:
+                raise ValueError(f"hashed_k holds {k}: expected 2 <= k <= 24")
+        for name, ks in (("exact_k", self.exact_k), ("hashed_k", self.hashed_k)):
+            if len(set(ks)) != len(ks):
+                raise ValueError(f"{name}={list(ks)} names a k twice")
+        if not self.hashed_k and self.hashed_rows != HASHED_ROWS:
+            raise ValueError("hashed_rows has no effect without hashed_k; remove one or add both")
+        return self
+
+
+class StackConfig(Config):
+    """Blocks in a row at one rate."""
+
+    width: int = Field(ge=1, description="channels of a position")
+    mlp_width: int = Field(ge=1, description="hidden channels of each gated MLP")
+
+
+class StageConfig(StackConfig):
+    """One rate of the hierarchy: encode, cut into patches, ..., decode."""
+
+    encoder: str = Field(description="layout of the local encoder; may be empty")
+    patch: PatchConfig
+    decoder: str = Field(description="layout of the local decoder; may be empty")
+
+    @model_validator(mode="after")
+    def _layouts_can_be_read(self) -> Self:
+        parse_layout(self.encoder)
+        parse_layout(self.decoder)
+        return self
+
+
+class BackboneConfig(StackConfig):
+    """The innermost network, at the rate of the largest patches."""
+
+    layout: str = Field(description='blocks, such as "2*SML A"')
+
+    @model_validator(mode="after")
+    def _layout_can_be_read(self) -> Self:
+        if not parse_layout(self.layout):
+            raise ValueError("layout is empty; a backbone has at least one block, such as 'SML'")
+        return self
+
+
+class ModelConfig(Config):
+    """The network: nucleotides first, larger and larger patches inside."""
+
+    embed: EmbedConfig = EmbedConfig()
+    stages: tuple[StageConfig, ...] = Field(min_length=1)
+    backbone: BackboneConfig
+    mixers: MixersConfig = MixersConfig()
+    activation_checkpointing: bool = Field(
+        False, description="recompute blocks in the backward pass instead of keeping them"
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        for outer, inner in zip(self.stages, self.stages[1:], strict=False):
+            _check_nested(outer.patch, inner.patch)
+        for stage in self.stages:
+            self._check_stack(stage, stage.encoder + " " + stage.decoder)
+        self._check_stack(self.backbone, self.backbone.layout)
+        self._check_mixers_are_used()
+        return self
+
+    def layouts(self) -> str:
+        """All letters used, in no order."""
+        stages = "".join(parse_layout(s.encoder) + parse_layout(s.decoder) for s in self.stages)
+        return stages + parse_layout(self.backbone.layout)
+
+    def _check_mixers_are_used(self) -> None:
+        used = set(self.layouts())
+        for letter, default in MixersConfig():
+            if letter not in used and getattr(self.mixers, letter) != default:
+                raise ValueError(f"mixers.{letter} is set, but no layout has the letter {letter!r}")
+
+    def _check_stack(self, stack: StackConfig, layout: str) -> None:
+        if "A" in layout:
+            heads = self.mixers.A.heads
+            if stack.width % (2 * heads):
+                raise ValueError(
+                    f"width={stack.width} can't be split into {heads} attention heads of even "
+                    f"width; use a multiple of {2 * heads}"
+                )
+        if "M" in layout and stack.width % self.mixers.M.group_size:
+            raise ValueError(
+                f"width={stack.width} is no multiple of mixers.M.group_size="
+                f"{self.mixers.M.group_size}"
+            )
+
+
+def _check_nested(
+    outer: NonePatchConfig | FixedPatchConfig, inner: NonePatchConfig | FixedPatchConfig
+) -> None:
+    """Inner boundaries are a subset of outer ones (DESIGN: two stages)."""
+    if isinstance(outer, NonePatchConfig):
+        return
+    if isinstance(inner, NonePatchConfig):
+        return
+    if inner.size_bp % outer.size_bp or (inner.frame - outer.frame) % outer.size_bp:
+        raise ValueError(
+            f"patches of {inner.size_bp} bp (frame {inner.frame}) don't close where patches of "
+            f"{outer.size_bp} bp (frame {outer.frame}) do; use a multiple and a matching frame"
+        )

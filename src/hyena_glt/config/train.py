@@ -1,0 +1,63 @@
+"""What is minimised, and how."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from hyena_glt.config.base import Config
+
+
+class ObjectiveConfig(Config):
+    """The loss."""
+
+    kind: Literal["causal"] = Field("causal", description="predict each base from those before it")
+
+
+class TrainConfig(Config):
+    """Optimiser, schedule and the rhythm of saving and validating."""
+
+    bases: int = Field(gt=0, description="training bases in all")
+    batch_windows: int = Field(16, ge=1, description="windows an optimiser step takes")
+    micro_batch_windows: int | None = Field(
+        None, ge=1, description="windows in memory at once; changes no result (default: all)"
+    )
+    optimiser: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: orthogonalised momentum for matrices, AdamW for the rest"
+    )
+    lr: float = Field(2e-3, gt=0, description="peak rate of AdamW's parameters")
+    muon_lr: float = Field(0.02, gt=0, description="peak rate of Muon's matrices")
+    weight_decay: float = Field(0.1, ge=0, description="of matrices only")
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip_norm: float | None = Field(1.0, gt=0, description="largest norm of the gradient")
+    warmup_fraction: float = Field(0.02, ge=0, lt=1)
+    schedule: Literal["cosine", "constant_then_decay"] = "cosine"
+    decay_fraction: float = Field(
+        0.3, gt=0, le=1, description="last part of a constant_then_decay run"
+    )
+    final_lr_fraction: float = Field(0.0, ge=0, le=1, description="of the peak, at the end")
+    ema_decay: float | None = Field(
+        None, gt=0, lt=1, description="average of the weights; validated and kept instead of them"
+    )
+    precision: Literal["fp32", "bf16"] = "fp32"
+    validate_every_steps: int = Field(100, ge=1)
+    validation_bases: int = Field(200_000, ge=1, description="bases read at each validation")
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many validations without a better one"
+    )
+    save_every_steps: int = Field(100, ge=1)
+
+    @model_validator(mode="after")
+    def _settings_take_effect(self) -> Self:
+        def is_set(name: str) -> bool:
+            return getattr(self, name) != type(self).model_fields[name].default
+
+        if self.optimiser != "muon" and is_set("muon_lr"):
+            raise ValueError("muon_lr has no effect with optimiser=adamw")
+        if self.schedule != "constant_then_decay" and is_set("decay_fraction"):
+            raise ValueError("decay_fraction has no effect with schedule=cosine")
+        micro = self.micro_batch_windows
+        if micro is not None and micro > self.batch_windows:
+            raise ValueError(
+                f"micro_batch_windows={micro} is above batch_windows={self.batch_windows}"
+            )
+        return self

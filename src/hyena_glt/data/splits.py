@@ -1,0 +1,126 @@
+"""Which bases train, which choose, and which are read once at the end."""
+
+import re
+from typing import NamedTuple
+
+from hyena_glt.config import DataConfig
+from hyena_glt.config.data import ContigSplitConfig, FractionSplitConfig, RegionSplitConfig
+from hyena_glt.data.genome import Genome
+from hyena_glt.errors import RecipeError
+
+
+class Region(NamedTuple):
+    """An interval of a contig, 0-based and half-open."""
+
+    contig: str
+    start: int
+    end: int
+
+    @property
+    def length_bp(self) -> int:
+        """Bases in the interval."""
+        return self.end - self.start
+
+    def __str__(self) -> str:
+        return f"{self.contig}:{self.start}-{self.end}"
+
+
+class Split(NamedTuple):
+    """Disjoint parts of a genome; what is in none of them is a guard."""
+
+    train: tuple[Region, ...]
+    validation: tuple[Region, ...]
+    heldout: tuple[Region, ...]
+
+
+def split_genome(genome: Genome, config: DataConfig) -> Split:
+    """Return the parts of ``genome``. Raises RecipeError where a part is missing or empty."""
+    names = genome.names
+    if config.contigs is not None:
+        _check_contigs(config.contigs, names, "data.contigs")
+        names = config.contigs
+    lengths = {name: genome.length_bp(name) for name in names}
+    if isinstance(config.split, ContigSplitConfig):
+        split = _by_contig(lengths, config.split)
+    elif isinstance(config.split, RegionSplitConfig):
+        split = _by_region(lengths, config.split)
+    else:
+        split = _by_fraction(lengths, config.split)
+    for part, regions in (("train", split.train), ("validation", split.validation)):
+        if not sum(region.length_bp for region in regions):
+            raise RecipeError(f"data.split leaves no base in {part}; keep less, or a smaller guard")
+    return split
+
+
+def parse_region(text: str, lengths: dict[str, int]) -> Region:
+    """Return the region that ``contig:start-end`` names; it must lie within its contig."""
+    match = re.fullmatch(r"(.+):([\d,]+)-([\d,]+)", text)
+    if match is None:
+        raise RecipeError(
+            f"data.split: {text!r} is no region; expected contig:start-end (0-based, half-open)"
+        )
+    contig = match[1]
+    _check_contigs((contig,), tuple(lengths), f"data.split: region {text!r}")
+    start, end = (int(digits.replace(",", "")) for digits in match.group(2, 3))
+    if not 0 <= start < end <= lengths[contig]:
+        raise RecipeError(
+            f"data.split: region {text!r} doesn't lie within {contig}, 0-{lengths[contig]}"
+        )
+    return Region(contig, start, end)
+
+
+def _check_contigs(wanted: tuple[str, ...], names: tuple[str, ...], where: str) -> None:
+    for name in wanted:
+        if name not in names:
+            shown = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
+            raise RecipeError(f"{where}: no contig {name!r}; the genome has {shown}")
+
+
+def _by_contig(lengths: dict[str, int], config: ContigSplitConfig) -> Split:
+    _check_contigs(config.validation + config.heldout, tuple(lengths), "data.split")
+    kept = set(config.validation + config.heldout)
+
+    def whole(names: tuple[str, ...]) -> tuple[Region, ...]:
+        return tuple(Region(name, 0, lengths[name]) for name in names)
+
+    train = tuple(name for name in lengths if name not in kept)
+    return Split(whole(train), whole(config.validation), whole(config.heldout))
+
+
+def _by_region(lengths: dict[str, int], config: RegionSplitConfig) -> Split:
+    validation = tuple(parse_region(text, lengths) for text in config.validation)
+    heldout = tuple(parse_region(text, lengths) for text in config.heldout)
+    for mine in validation:
+        for other in heldout:
+            if mine.contig == other.contig and mine.start < other.end and other.start < mine.end:
+                raise RecipeError(f"data.split: {mine} (validation) overlaps {other} (heldout)")
+    train: list[Region] = []
+    for contig, length in lengths.items():
+        free = 0
+        kept = sorted(region for region in validation + heldout if region.contig == contig)
+        for region in kept:
+            train.append(Region(contig, free, max(free, region.start - config.guard_bp)))
+            free = max(free, min(length, region.end + config.guard_bp))
+        train.append(Region(contig, free, length))
+    return Split(tuple(r for r in train if r.length_bp > 0), validation, heldout)
+
+
+def _by_fraction(lengths: dict[str, int], config: FractionSplitConfig) -> Split:
+    """Guards also lie at the contig's ends, since a circular contig's ends are neighbours."""
+    guard = config.guard_bp
+    train, validation, heldout = [], [], []
+    for contig, length in lengths.items():
+        heldout_start = length - round(config.heldout * length)
+        validation_start = heldout_start - round(config.validation * length)
+        train.append(Region(contig, guard, validation_start - guard))
+        validation.append(Region(contig, validation_start, heldout_start - guard))
+        if config.heldout:
+            heldout.append(Region(contig, heldout_start, length))
+    for part in (train, validation, heldout):
+        for region in part:
+            if region.length_bp <= 0:
+                raise RecipeError(
+                    f"data.split: {region.contig} ({lengths[region.contig]} bp) is too short for "
+                    f"guard_bp={guard}; use a smaller guard, data.contigs, or split by contig"
+                )
+    return Split(tuple(train), tuple(validation), tuple(heldout))

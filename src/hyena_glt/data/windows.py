@@ -1,0 +1,121 @@
+"""Windows of a genome, each a pure function of its index: a stream that resumes anywhere."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Int64, UInt8
+from torch.utils.data import Dataset
+
+from hyena_glt.config import DataConfig
+from hyena_glt.data.genome import Genome
+from hyena_glt.data.splits import Region
+from hyena_glt.tokenize import Alphabet
+
+
+class Window(NamedTuple):
+    """Bases to predict and what each prediction weighs."""
+
+    ids: UInt8[np.ndarray, " L"]
+    target: Int64[np.ndarray, " L"]  # index of the letter; -1 where there is none (N)
+    weight: Float32[np.ndarray, " L"]
+
+
+def make_window(
+    ids: UInt8[np.ndarray, " L"], alphabet: Alphabet, soft_mask_weight: float
+) -> Window:
+    """Return the window of ``ids``: N weighs 0, a soft-masked base ``soft_mask_weight``."""
+    target = alphabet.letter_index(ids).astype(np.int64)
+    weight = np.where(alphabet.is_soft_masked(ids), soft_mask_weight, 1.0)
+    weight = np.where(target >= 0, weight, 0.0).astype(np.float32)
+    return Window(ids, target, weight)
+
+
+class TrainingWindows(Dataset[Window]):
+    """``count`` windows of the training regions; item i depends on (seed, i) alone.
+
+    Each pass over the regions tiles them at another random phase and takes the tiles in another
+    random order, so that every base is read about once a pass. Tiles at a region's ends are moved
+    inside it; a region shorter than a window is a shorter window.
+    """
+
+    def __init__(
+        self,
+        genome: Genome,
+        regions: tuple[Region, ...],
+        alphabet: Alphabet,
+        config: DataConfig,
+        count: int,
+        seed: int,
+    ) -> None:
+        self._genome = genome
+        self._regions = regions
+        self._alphabet = alphabet
+        self._config = config
+        self._count = count
+        self._seed = seed
+        tiles = [-(-region.length_bp // config.window_bp) + 1 for region in regions]
+        # A region within one window has one tile: every phase would give the same.
+        short = [region.length_bp <= config.window_bp for region in regions]
+        self._tiles = np.array([1 if s else t for t, s in zip(tiles, short, strict=True)])
+        self._order = lru_cache(maxsize=2)(self._order_of_pass)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Window:
+        region, start, reverse = self.place(index)
+        end = min(start + self._config.window_bp, region.end)
+        ids = self._genome.fetch_bytes(region.contig, start, end)
+        if reverse:
+            ids = self._alphabet.reverse_complement(ids)
+        return make_window(ids, self._alphabet, self._config.soft_mask_weight)
+
+    def place(self, index: int) -> tuple[Region, int, bool]:
+        """Return (region, first base, whether it is read from the other strand) of a window."""
+        number, within = divmod(index, int(self._tiles.sum()))
+        phases, order = self._order(number)
+        tile = int(order[within])
+        ends = self._tiles.cumsum()
+        which = int(np.searchsorted(ends, tile, side="right"))
+        region = self._regions[which]
+        step = tile - int(ends[which] - self._tiles[which])
+        window_bp = self._config.window_bp
+        start = region.start - window_bp + int(phases[which]) + step * window_bp
+        start = max(region.start, min(start, region.end - window_bp))
+        rng = np.random.default_rng((self._seed, 1, index))
+        return region, start, self._config.reverse_complement and bool(rng.integers(2))
+
+    def _order_of_pass(
+        self, number: int
+    ) -> tuple[Int64[np.ndarray, " R"], Int64[np.ndarray, " T"]]:
+        rng = np.random.default_rng((self._seed, 0, number))
+        phases = rng.integers(1, self._config.window_bp + 1, size=len(self._regions))
+        return phases, rng.permutation(int(self._tiles.sum()))
+
+
+def validation_windows(
+    genome: Genome,
+    regions: tuple[Region, ...],
+    alphabet: Alphabet,
+    config: DataConfig,
+    bases: int,
+) -> list[Window]:
+    """Return windows spread evenly over ``regions``, ``bases`` in all or what there is.
+
+    Every second one is read from the other strand where training reads both.
+    """
+    tiles = [
+        Region(region.contig, start, min(start + config.window_bp, region.end))
+        for region in regions
+        for start in range(region.start, region.end, config.window_bp)
+    ]
+    wanted = max(1, min(len(tiles), bases // config.window_bp))
+    picked = np.linspace(0, len(tiles) - 1, wanted).round().astype(int)
+    windows = []
+    for number, tile in enumerate(tiles[i] for i in picked):
+        ids = genome.fetch_bytes(*tile)
+        if config.reverse_complement and number % 2:
+            ids = alphabet.reverse_complement(ids)
+        windows.append(make_window(ids, alphabet, config.soft_mask_weight))
+    return windows

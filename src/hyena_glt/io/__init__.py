@@ -1,0 +1,22 @@
+"""Takes files of sequences; gives records and intervals of them, and writes them back.
+
+Positions are 0-based and half-open everywhere: `fetch("chr1", 0, 3)` is the first three bases.
+"""
+
+from hyena_glt.io.atomic import fsync_folder, replacing_file
+from hyena_glt.io.fasta import read_fasta, write_fasta
+from hyena_glt.io.indexed_fasta import IndexedFasta
+from hyena_glt.io.record import Record
+from hyena_glt.io.twobit import TwoBitGenome
+from hyena_glt.io.write_twobit import write_twobit
+
+__all__ = [
+    "IndexedFasta",
+    "Record",
+    "TwoBitGenome",
+    "fsync_folder",
+    "read_fasta",
+    "replacing_file",
+    "write_fasta",
+    "write_twobit",
+]

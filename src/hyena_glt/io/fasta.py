@@ -1,0 +1,129 @@
+"""FASTA, read and written a record at a time."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pysam
+
+from hyena_glt.errors import SequenceFileError
+from hyena_glt.io.atomic import replacing_file
+from hyena_glt.io.container import Container, container_of, read_lines
+from hyena_glt.io.record import Record, checked_records, first_wrong_character
+
+
+def read_fasta(path: str | os.PathLike[str]) -> Iterator[Record]:
+    """The records of a plain, gzip or bgzip FASTA file, one at a time, letters as they stand.
+
+    Case (soft-masking) and IUPAC codes are kept; Windows line ends and blank lines are passed over.
+    `>chr1 first` over `ACgt` over `NN` gives `Record("chr1", "first", "ACgtNN")`.
+
+    Raises SequenceFileError: at once if the file is missing, a folder, empty or cut-off bgzip; at
+    the record where it happens if it is no text, starts without `>`, is cut off, or a record has
+    no name, no sequence, an earlier record's name, or a character that no sequence has.
+    """
+    path = Path(path)
+    return _records(path, container_of(path))
+
+
+def write_fasta(
+    path: str | os.PathLike[str], records: Iterable[Record], line_width_bp: int = 60
+) -> None:
+    """Write records as FASTA, in bgzip if the name ends in `.gz`, whole or not at all.
+
+    Raises SequenceError at a record that `read_fasta` couldn't give back unchanged, and
+    StorageError if the file can't be written.
+    """
+    if line_width_bp < 1:
+        raise ValueError(f"line_width_bp is {line_width_bp}, expected at least 1")
+    with replacing_file(path) as aside:
+        compressed = os.fspath(path).endswith(".gz")
+        with pysam.BGZFile(str(aside), "wb", None) if compressed else aside.open("wb") as file:
+            for record in checked_records(records):
+                file.write(_text(record, line_width_bp))
+
+
+def _records(path: Path, container: Container) -> Iterator[Record]:
+    seen: set[str] = set()
+    header: tuple[int, str, str] | None = None
+    sequence = bytearray()
+    for number, line in read_lines(path, container):
+        if line.startswith(b">"):
+            if header is not None:
+                yield _record(path, header, sequence)
+            header = (number, *_parse_header(path, number, line))
+            if header[1] in seen:
+                raise SequenceFileError(
+                    f"{path}: line {number}: found a second record named {header[1]!r}; "
+                    "rename one of them"
+                )
+            seen.add(header[1])
+            sequence = bytearray()
+        elif header is None and line:
+            raise _no_header(path, number, line)
+        else:
+            wrong = first_wrong_character(line)
+            if header is not None and wrong is not None:
+                raise _wrong_character(path, number, header[1], line, wrong)
+            sequence += line
+    if header is None:
+        raise SequenceFileError(f"{path}: found no record in it; make or fetch it again")
+    yield _record(path, header, sequence)
+
+
+def _record(path: Path, header: tuple[int, str, str], sequence: bytearray) -> Record:
+    number, name, description = header
+    if not sequence:
+        raise SequenceFileError(
+            f"{path}: line {number}: found no sequence under record {name!r}; remove the record, "
+            "or fetch the file again if it was cut off"
+        )
+    return Record(name, description, sequence.decode("ascii"))
+
+
+def _parse_header(path: Path, number: int, line: bytes) -> tuple[str, str]:
+    if not line.isascii() or not line.replace(b"\t", b" ").decode("ascii").isprintable():
+        raise SequenceFileError(
+            f"{path}: line {number}: found a header that is not printable ASCII: {line[:60]!r}; "
+            "check that the file is text, with line ends of Unix or Windows, and clean the header"
+        )
+    words = line[1:].decode("ascii").split(maxsplit=1)
+    if not words or line[1:2].isspace():
+        raise SequenceFileError(
+            f"{path}: line {number}: found a header without a name, expected one right after '>'; "
+            "name the record"
+        )
+    return words[0], words[1] if len(words) == 2 else ""
+
+
+def _no_header(path: Path, number: int, line: bytes) -> SequenceFileError:
+    if not line.isascii() or b"\0" in line:
+        remedy = "this is no text; give a FASTA file, plain, gzip or bgzip"
+    elif line.startswith(b"@"):
+        remedy = "this looks like FASTQ; convert it to FASTA"
+    else:
+        remedy = "give a FASTA file, or add a header line"
+    return SequenceFileError(
+        f"{path}: line {number}: found {line[:20]!r}, expected a header that starts with '>'; "
+        f"{remedy}"
+    )
+
+
+def _wrong_character(
+    path: Path, number: int, name: str, line: bytes, wrong: int
+) -> SequenceFileError:
+    binary = line[wrong] == 0 or line[wrong] > 126
+    remedy = "this is no text, or damaged; fetch the file again" if binary else "remove it"
+    return SequenceFileError(
+        f"{path}: line {number}, record {name!r}: found {chr(line[wrong])!r} at column "
+        f"{wrong + 1}, expected letters, '-', '*' or '.'; {remedy}"
+    )
+
+
+def _text(record: Record, line_width_bp: int) -> bytes:
+    header = f">{record.name} {record.description}".rstrip()
+    sequence = record.sequence
+    lines = (
+        sequence[start : start + line_width_bp] for start in range(0, len(sequence), line_width_bp)
+    )
+    return "\n".join((header, *lines, "")).encode("ascii")

@@ -1,0 +1,93 @@
+"""A named sequence, and the names and intervals that a file of them answers to."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyena_glt.errors import SequenceError, SequenceFileError
+
+# Letters in either case, then gap, stop and any-gap, which alignments and proteins use.
+SEQUENCE_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-*."
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One sequence of a file: `>chr1 first` over `ACgt` is `Record("chr1", "first", "ACgt")`."""
+
+    name: str
+    description: str
+    sequence: str
+
+
+def checked_records(records: Iterable[Record]) -> Iterator[Record]:
+    """The same records, each checked to be one that a file can hold and give back unchanged.
+
+    Raises SequenceError at a name that is empty, repeated or has a space in it, at a description
+    of several lines, at an empty sequence, at a character no sequence has, and if there is no
+    record at all.
+    """
+    seen: set[str] = set()
+    for record in records:
+        problem = _problem(record, seen)
+        if problem:
+            raise SequenceError(f"record {record.name!r} can't be written: {problem}")
+        seen.add(record.name)
+        yield record
+    if not seen:
+        raise SequenceError("found no record to write, expected at least one; check the source")
+
+
+def check_interval(
+    path: Path, length_bp: Mapping[str, int], name: str, start: int, end: int
+) -> None:
+    """Pass over an interval `[start, end)` that lies inside the record called `name`.
+
+    Raises SequenceFileError if there is no such record, or the interval isn't inside it.
+    """
+    length = checked_length_bp(path, length_bp, name)
+    if not 0 <= start <= end <= length:
+        raise SequenceFileError(
+            f"{path}: found the interval {name}:{start}-{end}, expected "
+            f"0 <= start <= end <= {length} (0-based, end not included); clip it to the record"
+        )
+
+
+def checked_length_bp(path: Path, length_bp: Mapping[str, int], name: str) -> int:
+    """The length of the record called `name`; SequenceFileError, with names like it, if none is."""
+    if name in length_bp:
+        return length_bp[name]
+    # Assemblies differ in the prefix more than in anything else, and "1" is not close to "chr1".
+    near = [other for other in (f"chr{name}", name.removeprefix("chr")) if other in length_bp]
+    near = near or difflib.get_close_matches(name, length_bp, n=3)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "check the assembly"
+    raise SequenceFileError(
+        f"{path}: found no record {name!r} among its {len(length_bp)} records; {hint}"
+    )
+
+
+def _problem(record: Record, seen: set[str]) -> str | None:
+    name, description, sequence = record.name, record.description, record.sequence
+    if not name or not name.isascii() or not name.isprintable() or " " in name:
+        return "its name is not one printable ASCII word; rename it"
+    if name in seen:
+        return "an earlier record has the same name; rename one of them"
+    if not description.isascii() or not description.replace("\t", " ").isprintable():
+        return "its description is not one line of printable ASCII; shorten or clean it"
+    if description != description.strip():
+        return "its description starts or ends with a space, which would be lost; strip it"
+    if not sequence:
+        return "its sequence is empty; leave it out"
+    wrong = first_wrong_character(sequence.encode("ascii", "replace"))
+    if wrong is not None:
+        return (
+            f"found {sequence[wrong]!r} at position {wrong} (0-based), expected letters, '-', '*' "
+            "or '.'; remove it"
+        )
+    return None
+
+
+def first_wrong_character(sequence: bytes) -> int | None:
+    """The 0-based position of the first byte that no sequence has, or None if there is none."""
+    wrong = sequence.translate(None, SEQUENCE_CHARACTERS)
+    return sequence.index(wrong[0]) if wrong else None

@@ -1,0 +1,25 @@
+"""From the last hidden state to answers."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hyena_glt.nn.block import NORM_EPS
+
+
+class NextBaseHead(nn.Module):
+    """Logits of the next letter, over the letters of the modality.
+
+    Starts at zero, so that the first loss is ln V to the last digit.
+    """
+
+    def __init__(self, dim: int, letters: int) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(dim, eps=NORM_EPS)
+        self.out = nn.Linear(dim, letters)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x_BLD: Float[Tensor, "B L D"]) -> Float[Tensor, "B L V"]:
+        """Return the logits at each position."""
+        return torch.as_tensor(self.out(self.norm(x_BLD)))

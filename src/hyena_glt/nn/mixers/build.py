@@ -1,0 +1,17 @@
+"""From a layout's letter to a mixer."""
+
+from hyena_glt.config import MixersConfig
+from hyena_glt.nn.mixers.attention import Attention, AttentionState
+from hyena_glt.nn.mixers.filters import build_filter
+from hyena_glt.nn.mixers.hyena import Hyena, HyenaState
+
+Mixer = Hyena | Attention
+MixerState = HyenaState | AttentionState
+
+
+def build_mixer(letter: str, dim: int, config: MixersConfig, spacing_bp: int) -> Mixer:
+    """Return the mixer of ``letter``; neighbouring positions are ``spacing_bp`` apart at least."""
+    if letter == "A":
+        return Attention(dim, config.A, spacing_bp)
+    filters = {"S": config.S, "M": config.M, "L": config.L}
+    return Hyena(dim, build_filter(filters[letter], dim))

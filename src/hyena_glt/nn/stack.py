@@ -1,0 +1,56 @@
+"""Blocks in a row."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from hyena_glt.config import MixersConfig
+from hyena_glt.config.layout import parse_layout
+from hyena_glt.nn.block import Block
+from hyena_glt.nn.mixers import MixerState, build_mixer
+from hyena_glt.nn.span import Span
+
+StackState = tuple[MixerState, ...]
+
+
+class Stack(nn.Module):
+    """The blocks that a layout spells, at one rate. An empty layout is the identity."""
+
+    def __init__(
+        self,
+        layout: str,
+        dim: int,
+        mlp_width: int,
+        mixers: MixersConfig,
+        spacing_bp: int,
+        activation_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        self.activation_checkpointing = activation_checkpointing
+        self.blocks = nn.ModuleList(
+            Block(dim, mlp_width, build_mixer(letter, dim, mixers, spacing_bp))
+            for letter in parse_layout(layout)
+        )
+
+    def begin(self, like: Float[Tensor, "B D"]) -> StackState:
+        """Return the state before the first position."""
+        return tuple(block.mixer.begin(like) for block in self.blocks)
+
+    def forward(
+        self, x_BLD: Float[Tensor, "B L D"], span: Span, state: StackState | None
+    ) -> tuple[Float[Tensor, "B L D"], StackState | None]:
+        """Return (y, state); ``state`` None starts a row and asks for none back."""
+        if state is None:
+            recompute = self.activation_checkpointing and torch.is_grad_enabled()
+            for block in self.blocks:
+                if recompute:
+                    x_BLD, _ = checkpoint(block, x_BLD, span, None, use_reentrant=False)
+                else:
+                    x_BLD, _ = block(x_BLD, span, None)
+            return x_BLD, None
+        after = []
+        for block, before in zip(self.blocks, state, strict=True):
+            x_BLD, mixer_state = block(x_BLD, span, before)
+            after.append(mixer_state)
+        return x_BLD, tuple(after)

@@ -1,0 +1,126 @@
+"""Log-likelihoods of sequences.
+
+A sequence's score is the same alone and in a batch, and a sequence of any length is read in pieces
+with carried state, in constant memory, with the numbers of one pass.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from hyena_glt.data import rows_of
+from hyena_glt.model import HyenaGLT
+from hyena_glt.tokenize import encode
+
+BATCH_BP = 32_768  # positions in memory at once
+PIECE_BP = 8_192  # a longer row is read in pieces of this length
+
+
+class SequenceScore(NamedTuple):
+    """A sequence's likelihood; bases that are no letter of the modality (N) are in no number."""
+
+    length_bp: int
+    scored_bp: int
+    loglik_nats: float  # sum over scored bases; both strands: the mean of the two sums
+
+    @property
+    def bits_per_base(self) -> float:
+        """-log2 likelihood a scored base; nan where no base was scored."""
+        if self.scored_bp == 0:
+            return math.nan
+        return -self.loglik_nats / math.log(2) / self.scored_bp
+
+
+def score_sequences(
+    network: HyenaGLT, sequences: Sequence[str], both_strands: bool = False
+) -> list[SequenceScore]:
+    """Return each sequence's score, in order.
+
+    With ``both_strands`` the log-likelihood is the mean of a sequence's and its reverse
+    complement's. Raises SequenceError for a letter that the modality doesn't have, and for two
+    strands of a protein.
+    """
+    scores = []
+    for sequence, surprisal in zip(
+        sequences, surprisal_bits(network, sequences, both_strands), strict=True
+    ):
+        known = surprisal[~np.isnan(surprisal)]
+        loglik_nats = -math.fsum(known) * math.log(2)
+        scores.append(SequenceScore(len(sequence), len(known), loglik_nats))
+    return scores
+
+
+def surprisal_bits(
+    network: HyenaGLT, sequences: Sequence[str], both_strands: bool = False
+) -> list[Float64[np.ndarray, " L"]]:
+    """Return -log2 p(base | bases before it) of every base, nan where a base is no letter (N).
+
+    With ``both_strands`` it is the mean of the two strands' values, in the sequence's order.
+    """
+    ids = [encode(sequence) for sequence in sequences]
+    for number, row in enumerate(ids):
+        network.alphabet.validate(row, f"sequence {number + 1}")
+    forward = _surprisal(network, ids)
+    if not both_strands:
+        return forward
+    backward = _surprisal(network, [network.alphabet.reverse_complement(row) for row in ids])
+    return [(f + b[::-1]) / 2 for f, b in zip(forward, backward, strict=True)]
+
+
+def _surprisal(
+    network: HyenaGLT, ids: list[np.ndarray[tuple[int], np.dtype[np.uint8]]]
+) -> list[Float64[np.ndarray, " L"]]:
+    """Group rows of like length, so that little is padding."""
+    results: list[Float64[np.ndarray, " L"]] = [np.zeros(0) for _ in ids]
+    waiting = sorted((i for i in range(len(ids)) if len(ids[i])), key=lambda i: len(ids[i]))
+    while waiting:
+        longest = min(len(ids[waiting[-1]]), PIECE_BP)
+        group = waiting[-max(1, BATCH_BP // longest) :]
+        del waiting[-len(group) :]
+        for i, row in zip(group, _read(network, [ids[i] for i in group]), strict=True):
+            results[i] = row
+    return results
+
+
+@torch.no_grad()
+def _read(
+    network: HyenaGLT, ids: list[np.ndarray[tuple[int], np.dtype[np.uint8]]]
+) -> list[Float64[np.ndarray, " L"]]:
+    """Return the surprisal of a group of rows, piece by piece where they are long."""
+    device = next(network.parameters()).device
+    rows, length = rows_of(ids)
+    total = rows.shape[1]
+    state = network.begin(len(ids)) if total > PIECE_BP else None
+    pieces = []
+    for start in range(0, total, PIECE_BP):
+        piece = rows[:, start : start + PIECE_BP]
+        valid = (length - start).clamp(min=0, max=piece.shape[1])
+        output = network(piece.to(device), valid.to(device), state)
+        state = output.state
+        targets = [row[start : start + PIECE_BP] for row in ids]
+        pieces.append(_bits(network, output.logits, targets))
+    bits = np.concatenate(pieces, 1)
+    return [bits[i, : len(row)] for i, row in enumerate(ids)]
+
+
+def _bits(
+    network: HyenaGLT, logits: Tensor, targets: list[np.ndarray[tuple[int], np.dtype[np.uint8]]]
+) -> Float64[np.ndarray, "B L"]:
+    """Return -log2 p(target) at each position, nan where there is no target."""
+    # MPS has no float64; the sum over letters is exact enough in float32 there.
+    exact = logits.double() if logits.device.type != "mps" else logits.float()
+    logp = exact.log_softmax(-1)
+    index = torch.full(logits.shape[:2], -1)
+    for i, target in enumerate(targets):
+        letters = network.alphabet.letter_index(target).astype(np.int64)
+        index[i, : len(target)] = torch.from_numpy(letters)
+    index = index.to(logits.device)
+    picked = logp.gather(-1, index.clamp(min=0)[..., None])[..., 0]
+    bits: Float64[np.ndarray, "B L"] = (-picked / math.log(2)).double().cpu().numpy()
+    bits[(index < 0).cpu().numpy()] = np.nan
+    return bits

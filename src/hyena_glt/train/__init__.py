@@ -1,0 +1,8 @@
+"""Takes a recipe; trains its network and leaves a checkpoint. The one room that knows Lightning.
+
+Lightning takes seconds to import, so nothing here is imported before it is called for.
+"""
+
+from hyena_glt.train.run import TrainingReport, train
+
+__all__ = ["TrainingReport", "train"]

@@ -1,0 +1,105 @@
+"""What happens between steps: validate, keep the best, save, stop."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+from hyena_glt.config import TrainConfig
+from hyena_glt.model import HyenaGLT
+from hyena_glt.train.module import TrainingModule
+from hyena_glt.train.saving import prune_resume_folders, resume_folder
+
+Validate = Callable[[HyenaGLT], float]  # bits per base
+KeepBest = Callable[[HyenaGLT, int, float], None]  # network, steps, bits per base
+
+
+class Rhythm(Callback):
+    """Validates, keeps the best network, saves the state, and stops early or on SIGTERM.
+
+    All in one place, because the order decides whether a run that was killed replays exactly: a
+    state is saved after the validation of its step, never between a step and its validation.
+    """
+
+    def __init__(
+        self, config: TrainConfig, out: Path, validate: Validate, keep_best: KeepBest
+    ) -> None:
+        self.config = config
+        self.out = out
+        self.validate = validate
+        self.keep_best = keep_best
+        self.best_bits: float | None = None
+        self.best_step = 0
+        self.validations_without_gain = 0
+        self.terminated = False
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Do what this step's number calls for."""
+        assert isinstance(pl_module, TrainingModule)
+        step = pl_module.done_steps
+        last = step == pl_module.steps
+        if last or step % self.config.validate_every_steps == 0:
+            self._validate(pl_module)
+            patience = self.config.patience
+            if patience is not None and self.validations_without_gain >= patience:
+                trainer.should_stop = last = True
+        self.terminated = trainer.received_sigterm
+        if last or self.terminated or step % self.config.save_every_steps == 0:
+            trainer.save_checkpoint(resume_folder(self.out, step))
+            if trainer.is_global_zero:
+                prune_resume_folders(self.out)
+
+    def _validate(self, module: TrainingModule) -> None:
+        network = module.trained()
+        was_training = network.training
+        network.eval()
+        with torch.no_grad():
+            bits = self.validate(network)
+        network.train(was_training)
+        for logger in module.loggers:
+            logger.log_metrics({"validation_bits_per_base": bits}, step=module.done_steps)
+        if self.best_bits is None or bits < self.best_bits:
+            self.best_bits, self.best_step = bits, module.done_steps
+            self.validations_without_gain = 0
+            if module.trainer.is_global_zero:
+                self.keep_best(network, module.done_steps, bits)
+        else:
+            self.validations_without_gain += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what early stopping and the choice of the best depend on."""
+        return {
+            "best_bits": self.best_bits,
+            "best_step": self.best_step,
+            "validations_without_gain": self.validations_without_gain,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back."""
+        self.best_bits = state_dict["best_bits"]
+        self.best_step = state_dict["best_step"]
+        self.validations_without_gain = state_dict["validations_without_gain"]
+
+
+class Progress(TQDMProgressBar):
+    """Steps, bits per base, thousand bases per second and the time left."""
+
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """Return the numbers beside the bar, in short."""
+        shown = {"bits_per_base": ("bits/base", ".4f"), "kb_per_s": ("kb/s", ".1f")}
+        metrics: dict[str, int | str | float | dict[str, float]] = {
+            label: format(value, form)
+            for key, (label, form) in shown.items()
+            if isinstance(value := trainer.progress_bar_metrics.get(key), float)
+        }
+        rhythm = next(c for c in trainer.callbacks if isinstance(c, Rhythm))
+        if rhythm.best_bits is not None:
+            metrics["validation"] = f"{rhythm.best_bits:.4f}"
+        return metrics
