@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hyena_glt.checkpoint.replace import finish_replacement, replacing_folder
+from hyena_glt.checkpoint.replace import replacing_folder, standing_folder
 from hyena_glt.config import Recipe, recipe_from
 from hyena_glt.data import Region, Split
 from hyena_glt.errors import CheckpointError
@@ -33,6 +33,14 @@ from hyena_glt.tokenize import BOS, EOS, MASK, PAD, alphabet
 
 FORMAT_VERSION = 1
 _MANIFEST = "manifest.json"
+_FILES = (
+    "weights.safetensors",
+    "recipe.yaml",
+    "vocabulary.json",
+    "patchers.json",
+    "regions.json",
+    "provenance.json",
+)
 _VERSIONED = ("hyena-glt", "torch", "numpy", "lightning", "safetensors")
 
 
@@ -102,8 +110,14 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
     Raises CheckpointError for a folder that is none, a damaged one, or another format version.
     """
-    finish_replacement(folder)
+    folder = standing_folder(folder)
     check_manifest(folder)
+    for name in _FILES:
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"{folder}: is no checkpoint, it has no {name}; expected a folder such as "
+                "runs/demo/checkpoint (states in resume/ are for --resume)"
+            )
     recipe = recipe_from(yaml.safe_load((folder / "recipe.yaml").read_text()), f"{folder}/recipe")
     for name, expected in (
         ("vocabulary.json", _vocabulary(recipe)),

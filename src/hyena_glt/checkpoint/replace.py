@@ -2,10 +2,13 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from hyena_glt.errors import HyenaGLTError, StorageError
 from hyena_glt.io import fsync_folder
@@ -36,9 +39,10 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(previous, ignore_errors=True)
     except BaseException as error:
         finish_replacement(target)
-        if isinstance(error, OSError) and not isinstance(error, HyenaGLTError):
-            cause = os.strerror(error.errno) if error.errno else str(error)
-            remedy = "free some space" if error.errno == errno.ENOSPC else "choose another folder"
+        number = _system_error(error)
+        if number is not None:
+            cause = os.strerror(number) if number else str(error)
+            remedy = "free some space" if number == errno.ENOSPC else "choose another folder"
             raise StorageError(
                 f"{target}: can't be written ({cause}); nothing that stood there is lost; {remedy}"
             ) from error
@@ -52,6 +56,28 @@ def finish_replacement(target: Path) -> None:
         os.rename(previous, target)
     shutil.rmtree(previous, ignore_errors=True)
     shutil.rmtree(partial, ignore_errors=True)
+
+
+def standing_folder(target: Path) -> Path:
+    """Return the folder to read: ``target``, or its old self between a replacement's renames.
+
+    Changes nothing on disk: a reader may come while a writer is at work.
+    """
+    _, previous = _beside(target)
+    return previous if previous.exists() and not target.exists() else target
+
+
+def _system_error(error: BaseException) -> int | None:
+    """Return the operating system's number of an error, 0 if it has none; None for other errors.
+
+    safetensors tells it in words: "I/O error: No space left on device (os error 28)".
+    """
+    if isinstance(error, SafetensorError):
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        return None if number is None else int(number[1])
+    if isinstance(error, OSError) and not isinstance(error, HyenaGLTError):
+        return error.errno or 0
+    return None
 
 
 def _beside(target: Path) -> tuple[Path, Path]:

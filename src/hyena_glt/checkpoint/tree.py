@@ -35,6 +35,8 @@ def load_tree(path: Path) -> Any:
 def _flatten(value: Any, where: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         name = where or "."
+        while name in tensors:  # keys such as 0 and "0", or "a/b" beside "a"
+            name += "+"
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {_TENSOR: name}
     if value is None or isinstance(value, str | bool | int | float):

@@ -49,7 +49,7 @@ class TrainConfig(Config):
     @model_validator(mode="after")
     def _settings_take_effect(self) -> Self:
         def is_set(name: str) -> bool:
-            return getattr(self, name) != type(self).model_fields[name].default
+            return bool(getattr(self, name) != type(self).model_fields[name].default)
 
         if self.optimiser != "muon" and is_set("muon_lr"):
             raise ValueError("muon_lr has no effect with optimiser=adamw")

@@ -4,7 +4,7 @@ import hashlib
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -17,6 +17,7 @@ BUILTIN = "builtin:"
 _TWOBIT_SIGNATURES = (b"\x1a\x41\x27\x43", b"\x43\x27\x41\x1a")
 
 
+@runtime_checkable
 class Genome(Protocol):
     """Contigs by name; coordinates are 0-based and half-open."""
 

@@ -4,6 +4,7 @@ Positions are 0-based and half-open everywhere: `fetch("chr1", 0, 3)` is the fir
 """
 
 from hyena_glt.io.atomic import fsync_folder, replacing_file
+from hyena_glt.io.bed import Interval, read_bed
 from hyena_glt.io.fasta import read_fasta, write_fasta
 from hyena_glt.io.indexed_fasta import IndexedFasta
 from hyena_glt.io.record import Record
@@ -12,9 +13,11 @@ from hyena_glt.io.write_twobit import write_twobit
 
 __all__ = [
     "IndexedFasta",
+    "Interval",
     "Record",
     "TwoBitGenome",
     "fsync_folder",
+    "read_bed",
     "read_fasta",
     "replacing_file",
     "write_fasta",

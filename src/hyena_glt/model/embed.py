@@ -39,13 +39,13 @@ class Embed(nn.Module):
         self.table = nn.Parameter(torch.randn(sum(rows), dim) * TABLE_STD) if rows else None
         self.longest = max(self.ks, default=1)
 
-    def begin(self, batch: int, device: torch.device) -> Int[Tensor, "B k-1"]:
+    def begin(self, batch: int, device: torch.device) -> Int[Tensor, "B past"]:
         """Return the letters before the first position: none."""
         return torch.full((batch, self.longest - 1), -1, device=device)
 
     def forward(
-        self, ids: Int[Tensor, "B L"], length: Int[Tensor, " B"], past: Int[Tensor, "B k-1"]
-    ) -> tuple[Float[Tensor, "B L D"], Int[Tensor, "B k-1"]]:
+        self, ids: Int[Tensor, "B L"], length: Int[Tensor, " B"], past: Int[Tensor, "B past"]
+    ) -> tuple[Float[Tensor, "B L D"], Int[Tensor, "B past"]]:
         """Return (x, the letters that the next call's k-mers reach back to)."""
         letters = self.index_of[ids]
         other = torch.full_like(letters, self.letters)
@@ -74,4 +74,4 @@ class Embed(nn.Module):
             per_sample_weights=known.flatten(0, 1),
             mode="sum",
         )
-        return bags.unflatten(0, rows_BLk.shape[:2])
+        return torch.as_tensor(bags).view(*rows_BLk.shape[:2], -1)

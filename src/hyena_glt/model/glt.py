@@ -22,7 +22,7 @@ from hyena_glt.tokenize import BOS, Modality, alphabet
 class ModelState(NamedTuple):
     """All that the model remembers of each row: bounded, whatever was read."""
 
-    letters: Int[Tensor, "B k-1"]
+    letters: Int[Tensor, "B past"]
     patchers: tuple[PatcherState, ...]
     hierarchy: HierarchyState
 

@@ -56,7 +56,8 @@ class Hierarchy(nn.Module):
             self.inner = Hierarchy(config, level + 1, patchers)
         self.inner_norm = nn.RMSNorm(inside.width, eps=NORM_EPS)
         self.up = nn.Linear(inside.width, stage.width)
-        self.gate = nn.Parameter(torch.zeros(stage.width))
+        # The outermost gate starts shut; were those inside shut too, the backbone would wait.
+        self.gate = nn.Parameter(torch.full((stage.width,), float(level > 0)))
         self.decoder = stack(stage.decoder, stage.width, stage.mlp_width, spacing_bp)
         for linear in (self.pool, self.up):
             nn.init.normal_(linear.weight, std=1 / math.sqrt(linear.in_features))
@@ -91,7 +92,8 @@ class Hierarchy(nn.Module):
         mean_BPD, max_BPD, pool = pool_patches(
             h_BLD, patches, span.length, None if state is None else state.pool
         )
-        z_BPE = self.pool(torch.cat([mean_BPD, max_BPD], -1))
+        # Latents are a residual stream: in the precision of h, under autocast too.
+        z_BPE = self.pool(torch.cat([mean_BPD, max_BPD], -1)).to(h_BLD.dtype)
         z_BPE, inner = self._think(z_BPE, patches, emissions, span, state)
         # Slot 0 is the latent of the patch closed last before this call; a row starts with BOS,
         # which emits, so that a fresh row never reads it.
@@ -103,7 +105,7 @@ class Hierarchy(nn.Module):
         y_BLD, decoder = self.decoder(x_BLD, span, None if state is None else state.decoder)
         if state is None:
             return y_BLD, None
-        newest = patches.count[:, None, None].expand(-1, 1, z_BPE.shape[2])
+        newest = patches.closed[:, None, None].expand(-1, 1, z_BPE.shape[2])
         assert encoder is not None
         assert pool is not None
         assert inner is not None
@@ -119,13 +121,16 @@ class Hierarchy(nn.Module):
         state: HierarchyState | None,
     ) -> tuple[Float[Tensor, "B P E"], "HierarchyState | StackState | None"]:
         """Run the inner network over this call's latents, at the coordinates of their closes."""
-        inside = Span(span.coordinate.gather(1, patches.close), patches.count)
+        inside = Span(span.coordinate.gather(1, patches.close), patches.closed)
         before = None if state is None else state.inner
+        answer: tuple[Tensor, HierarchyState | StackState | None]
         if isinstance(self.inner, Stack):
-            return self.inner(z_BPE, inside, before)
-        closed = torch.arange(patches.capacity, device=z_BPE.device) < patches.count[:, None]
+            answer = self.inner(z_BPE, inside, before)
+            return answer
+        closed = torch.arange(patches.capacity, device=z_BPE.device) < patches.closed[:, None]
         inner = [
             Emission(mask.gather(1, patches.close) & closed, min(capacity, patches.capacity))
             for mask, capacity in emissions[1:]
         ]
-        return self.inner(z_BPE, inner, inside, before)
+        answer = self.inner(z_BPE, inner, inside, before)
+        return answer

@@ -39,6 +39,10 @@ class Block(nn.Module):
         self.mlp_norm = nn.RMSNorm(dim, eps=NORM_EPS)
         self.mlp = GatedMLP(dim, mlp_width)
 
+    def begin(self, like: Float[Tensor, "B D"]) -> MixerState:
+        """Return the mixer's state before the first position."""
+        return self.mixer.begin(like)
+
     def forward(
         self, x_BLD: Float[Tensor, "B L D"], span: Span, state: MixerState | None
     ) -> tuple[Float[Tensor, "B L D"], MixerState | None]:

@@ -35,7 +35,7 @@ class Stack(nn.Module):
 
     def begin(self, like: Float[Tensor, "B D"]) -> StackState:
         """Return the state before the first position."""
-        return tuple(block.mixer.begin(like) for block in self.blocks)
+        return tuple(block.begin(like) for block in self.blocks if isinstance(block, Block))
 
     def forward(
         self, x_BLD: Float[Tensor, "B L D"], span: Span, state: StackState | None

@@ -69,7 +69,7 @@ def banded_attention(
         attn_mask=sees.flatten(0, 1)[:, None],
     )
     out = out.view(batch, count, heads, block, width).transpose(1, 2)
-    return out.reshape(batch, heads, count * block, width)[:, :, :length]
+    return torch.as_tensor(out.reshape(batch, heads, count * block, width)[:, :, :length])
 
 
 def _sees(
@@ -96,4 +96,5 @@ def banded_attention_reference(
     sees = _sees(q_bp, k_bp, window_bp)[:, None]
     # Only padded queries see nothing; their output is padding too.
     score = score.masked_fill(~sees, -torch.inf).masked_fill(~sees.any(-1, keepdim=True), 0)
-    return score.softmax(-1) @ v
+    y: Tensor = score.softmax(-1) @ v
+    return y

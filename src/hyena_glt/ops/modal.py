@@ -107,7 +107,8 @@ def modal_fft(
     length = x_BDL.shape[2]
     taps = modal_filter(log_pole, residue, length)
     spectrum = torch.fft.rfft(x_BDL, n=2 * length) * torch.fft.rfft(taps, n=2 * length)
-    return torch.fft.irfft(spectrum, n=2 * length)[..., :length]
+    y_BDL: Tensor = torch.fft.irfft(spectrum, n=2 * length)[..., :length]
+    return y_BDL
 
 
 def modal_reference(

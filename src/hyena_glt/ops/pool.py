@@ -19,7 +19,7 @@ class PoolState(NamedTuple):
 
     total: Float[Tensor, "B D"]
     maximum: Float[Tensor, "B D"]  # -inf while the patch is empty
-    count: Int[Tensor, " B"]
+    length: Int[Tensor, " B"]  # its positions
 
 
 def pool_patches(
@@ -46,14 +46,14 @@ def pool_patches(
     if state is not None:
         totals = torch.cat([totals[:, :1] + state.total[:, None], totals[:, 1:]], 1)
         maxima = torch.cat([torch.maximum(maxima[:, :1], state.maximum[:, None]), maxima[:, 1:]], 1)
-        counts = torch.cat([counts[:, :1] + state.count[:, None], counts[:, 1:]], 1)
-    closed = torch.arange(patches.capacity, device=h_BLD.device) < patches.count[:, None]
+        counts = torch.cat([counts[:, :1] + state.length[:, None], counts[:, 1:]], 1)
+    closed = torch.arange(patches.capacity, device=h_BLD.device) < patches.closed[:, None]
     mean = totals[:, : patches.capacity] / counts[:, : patches.capacity, None].clamp(min=1)
     mean = torch.where(closed[..., None], mean, 0)
     maximum = torch.where(closed[..., None], maxima[:, : patches.capacity], 0)
     if state is None:
         return mean, maximum, None
-    tail = patches.count[:, None]
+    tail = patches.closed[:, None]
     pick = tail[..., None].expand(-1, 1, dim)
     after = PoolState(
         totals.gather(1, pick)[:, 0], maxima.gather(1, pick)[:, 0], counts.gather(1, tail)[:, 0]
@@ -70,7 +70,7 @@ def pool_patches_reference(
     for row in range(h_BLD.shape[0]):
         mean, maximum = [], []
         for j in range(patches.capacity):
-            if j < int(patches.count[row]):
+            if j < int(patches.closed[row]):
                 inside = patches.seg[row, : int(length[row])] == j
                 h_nD = h_BLD[row, : int(length[row])][inside]
                 mean.append(h_nD.mean(0))

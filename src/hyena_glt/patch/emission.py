@@ -37,7 +37,7 @@ class Patches(NamedTuple):
     seg: Int[Tensor, "B L"]
     read: Int[Tensor, "B L"]
     close: Int[Tensor, "B P"]  # index of the position that closes each patch; 0 in padding
-    count: Int[Tensor, " B"]  # patches closed in this call
+    closed: Int[Tensor, " B"]  # patches closed in this call
     capacity: int  # P
 
 
@@ -56,6 +56,6 @@ def cut(emission: Emission) -> Patches:
         seg=inc - emit.long(),
         read=read,
         close=close,
-        count=inc[:, -1],
+        closed=inc[:, -1],
         capacity=capacity,
     )

@@ -31,9 +31,8 @@ class TrainingModule(LightningModule):
         self.steps = steps
         self.average: AveragedModel | None = None
         if config.ema_decay is not None:
-            self.average = AveragedModel(
-                network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay)
-            )
+            average = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(network, multi_avg_fn=average)
         self.done_steps = 0
         self._last_s = time.monotonic()
 
@@ -52,7 +51,7 @@ class TrainingModule(LightningModule):
         total = batch.weight.sum()
         world = self.trainer.world_size
         if world > 1:
-            total = self.all_gather(total).sum()
+            total = self._over_processes(total)
         if total == 0:
             raise TrainingError(
                 f"step {self.done_steps + 1}: no base of the batch weighs anything (all N, or "
@@ -60,18 +59,23 @@ class TrainingModule(LightningModule):
             )
         nll = torch.zeros((), device=self.device)
         size = self.config.micro_batch_windows or len(batch.ids)
-        for rows in torch.arange(len(batch.ids), device=self.device).split(size):
-            part = Batch(*(tensor[rows] for tensor in batch))
+        for first in range(0, len(batch.ids), size):
+            part = Batch(*(tensor[first : first + size] for tensor in batch))
             logits = self.network(part.ids, part.length).logits
             loss = next_base_loss(logits, part.target, part.weight)
             # Data parallelism averages gradients over processes; ours add up.
             self.manual_backward(loss.nll_nats / total * world)
             nll += loss.nll_nats.detach()
         if world > 1:
-            nll = self.all_gather(nll).sum()
+            nll = self._over_processes(nll)
         bits = (nll / total).item() / math.log(2)
         self._step(bits)
         self._report(bits, batch)
+
+    def _over_processes(self, part: torch.Tensor) -> torch.Tensor:
+        gathered = self.all_gather(part)
+        assert isinstance(gathered, torch.Tensor)
+        return gathered.sum()
 
     def _step(self, bits: float) -> None:
         """Clip, check, move the weights."""

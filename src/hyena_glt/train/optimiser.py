@@ -16,7 +16,8 @@ def parameter_groups(network: HyenaGLT) -> tuple[list[Tensor], list[Tensor]]:
     Matrices are the weights of linear layers inside the hierarchy: they decay and may go to Muon.
     Filters, poles, norms, gates, biases, embeddings, tables and the head's weights don't decay.
     """
-    matrices, others = [], []
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
     inside = {id(p) for p in network.hierarchy.parameters()}
     linear = {id(m.weight) for m in network.modules() if isinstance(m, nn.Linear)}
     for parameter in network.parameters():

@@ -1,5 +1,6 @@
 """What happens between steps: validate, keep the best, save, stop."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,13 @@ class Rhythm(Callback):
         self.best_bits: float | None = None
         self.best_step = 0
         self.validations_without_gain = 0
+        self._earlier_s = 0.0  # spent by attempts that this one goes on from
+        self._start_s = time.monotonic()
         self.terminated = False
+
+    def seconds(self) -> float:
+        """Return the time that the run has taken, earlier attempts up to their last state too."""
+        return self._earlier_s + time.monotonic() - self._start_s
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -72,11 +79,12 @@ class Rhythm(Callback):
             self.validations_without_gain += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what early stopping and the choice of the best depend on."""
+        """Return the time spent and what early stopping and the choice of the best depend on."""
         return {
             "best_bits": self.best_bits,
             "best_step": self.best_step,
             "validations_without_gain": self.validations_without_gain,
+            "seconds": self.seconds(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -84,10 +92,15 @@ class Rhythm(Callback):
         self.best_bits = state_dict["best_bits"]
         self.best_step = state_dict["best_step"]
         self.validations_without_gain = state_dict["validations_without_gain"]
+        self._earlier_s = state_dict["seconds"]
 
 
 class Progress(TQDMProgressBar):
     """Steps, bits per base, thousand bases per second and the time left."""
+
+    def __init__(self, rhythm: Rhythm) -> None:
+        super().__init__()
+        self.rhythm = rhythm
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
@@ -99,7 +112,6 @@ class Progress(TQDMProgressBar):
             for key, (label, form) in shown.items()
             if isinstance(value := trainer.progress_bar_metrics.get(key), float)
         }
-        rhythm = next(c for c in trainer.callbacks if isinstance(c, Rhythm))
-        if rhythm.best_bits is not None:
-            metrics["validation"] = f"{rhythm.best_bits:.4f}"
+        if self.rhythm.best_bits is not None:
+            metrics["validation"] = f"{self.rhythm.best_bits:.4f}"
         return metrics

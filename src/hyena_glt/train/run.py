@@ -2,7 +2,6 @@
 
 import logging
 import math
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,7 +79,6 @@ def train(
     CheckpointError, StorageError or TrainingError; whatever happens, the last good checkpoint and
     state stay whole.
     """
-    start_s = time.monotonic()
     prepare_out(out, recipe, resume)
     genome, checksum = open_genome(recipe.data.genome, out / "genome")
     split = split_genome(genome, recipe.data)
@@ -124,7 +122,7 @@ def train(
         training_bases=done * recipe.train.batch_windows * recipe.data.window_bp,
         best_step=rhythm.best_step,
         validation_bits_per_base=rhythm.best_bits,
-        seconds=time.monotonic() - start_s,
+        seconds=rhythm.seconds(),
         stopped="terminated" if rhythm.terminated else "finished" if done == steps else "early",
     )
 
@@ -245,7 +243,7 @@ def _trainer(
 
     callbacks: list[Callback] = [rhythm]
     if progress:
-        callbacks.append(Progress())
+        callbacks.append(Progress(rhythm))
     return Trainer(
         accelerator={"cpu": "cpu", "cuda": "gpu", "mps": "mps"}[device],
         devices=1,

@@ -73,4 +73,4 @@ class Attention(nn.Module):
         return y_BLD, AttentionState(*after)
 
     def _heads(self, x: Float[Tensor, "B D S"]) -> Float[Tensor, "B J S K"]:
-        return x.unflatten(1, (-1, self.width)).mT
+        return x.view(x.shape[0], -1, self.width, x.shape[2]).mT

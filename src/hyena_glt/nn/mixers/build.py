@@ -13,5 +13,10 @@ def build_mixer(letter: str, dim: int, config: MixersConfig, spacing_bp: int) ->
     """Return the mixer of ``letter``; neighbouring positions are ``spacing_bp`` apart at least."""
     if letter == "A":
         return Attention(dim, config.A, spacing_bp)
-    filters = {"S": config.S, "M": config.M, "L": config.L}
-    return Hyena(dim, build_filter(filters[letter], dim))
+    if letter == "S":
+        return Hyena(dim, build_filter(config.S, dim))
+    if letter == "M":
+        return Hyena(dim, build_filter(config.M, dim))
+    if letter == "L":
+        return Hyena(dim, build_filter(config.L, dim))
+    raise ValueError(f"no mixer has the letter {letter!r}")

@@ -39,7 +39,7 @@ class ExplicitFilter(nn.Module):
         taps = self.taps if self.decay is None else self.taps * self.decay
         return taps.repeat_interleave(self.group_size, 0)
 
-    def begin(self, like: Float[Tensor, "B D"]) -> Float[Tensor, "B D W-1"]:
+    def begin(self, like: Float[Tensor, "B D"]) -> Float[Tensor, "B D past"]:
         """Return the state before the first position: an empty past."""
         return like.new_zeros(*like.shape, self.width - 1)
 

@@ -1,0 +1,42 @@
+# make demo, make test, make check and make bench each make their own environment from nothing.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-fast check bench clean
+
+# Train the demo, score variants, write runs/demo/report.html.
+demo: $(READY)
+	$(BIN)/hyena-glt demo --out runs/demo
+
+# All tests: the fast suite, then the slow ones.
+test: $(READY)
+	$(BIN)/pytest
+	$(BIN)/pytest -m slow
+
+test-fast: $(READY)
+	$(BIN)/pytest
+
+# What must hold before a commit: format, lint, types, rooms, fast tests.
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+# Speed and memory, as JSON.
+bench: $(READY)
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# The pinned PyTorch comes first, so that nothing else picks another build of it.
+$(READY): pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,76 @@
+"""The command line: its verbs, wired."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from hyena_glt import __version__
+from hyena_glt.cli.demo import demo
+from hyena_glt.cli.info import info
+from hyena_glt.cli.score import fasta
+from hyena_glt.cli.train import train
+from hyena_glt.cli.verbs import Verbs
+
+app = typer.Typer(
+    cls=Verbs,
+    add_completion=False,
+    no_args_is_help=True,
+    # A traceback is for defects of ours, and then Python's own is best.
+    pretty_exceptions_enable=False,
+)
+score_app = typer.Typer(no_args_is_help=True)
+
+app.command()(train)
+app.command()(info)
+app.add_typer(score_app, name="score")
+score_app.command("fasta")(fasta)
+
+
+@score_app.callback()
+def score() -> None:
+    """Ask a model how likely sequences are.
+
+    Example: hyena-glt score fasta runs/demo/checkpoint genome.fa --out t.tsv
+    """
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a recipe, with which editors complete and check YAML.
+
+    Example: hyena-glt schema > recipe.schema.json
+    """
+    from hyena_glt.config import recipe_schema
+
+    typer.echo(json.dumps(recipe_schema(), indent=2))
+
+
+app.command()(demo)
+
+
+def _show_version(wanted: bool) -> bool:
+    if wanted:
+        typer.echo(f"hyena-glt {__version__}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def verbs(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Genome language models: single nucleotides in and out, patches inside.
+
+    Example: hyena-glt train demo --out runs/mine
+    """
+
+
+def main() -> None:
+    """Run the command line: exit code 0 on success, 1 on an error, 2 on wrong usage."""
+    app()

@@ -1,0 +1,53 @@
+"""``hyena-glt score``: likelihoods of sequences, written as a table."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hyena_glt.cli.options import CheckpointFolder, Device, Json
+from hyena_glt.cli.verbs import show_json
+
+
+def fasta(
+    checkpoint: CheckpointFolder,
+    sequences: Annotated[Path, typer.Argument(metavar="FASTA", help="Plain, gzip or bgzip.")],
+    *,
+    out: Annotated[Path, typer.Option(help="The table to write, tab-separated with a header.")],
+    per_base: Annotated[
+        bool,
+        typer.Option(
+            "--per-base", help="A row a base: name, position (0-based), base, surprisal_bits."
+        ),
+    ] = False,
+    bed: Annotated[
+        Path | None,
+        typer.Option(
+            help="Score these intervals instead of whole records; - reads the other strand."
+        ),
+    ] = None,
+    both_strands: Annotated[
+        bool, typer.Option("--both-strands", help="The mean of a sequence and its other strand.")
+    ] = False,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Score the sequences of a FASTA file: log-likelihood and bits per base of each.
+
+    Columns: name, length_bp, scored_bp, loglik_nats, bits_per_base. A base
+    that is no letter of the modality (N) is in no number, and NA stands where
+    nothing could be scored. Each record or interval is read as a document of
+    its own. With --bed a name is the fourth column, or contig:start-end, and
+    positions count from the interval's first base as its strand reads.
+
+    Example: hyena-glt score fasta runs/demo/checkpoint genome.fa --out t.tsv
+    """
+    from hyena_glt.api import load
+    from hyena_glt.cli.tables import write_scores
+
+    model = load(checkpoint, device)
+    tally = write_scores(model, sequences, out, bed, per_base, both_strands)
+    if as_json:
+        show_json({"out": str(out), **tally.as_dict()})
+    else:
+        typer.echo(f"{out}: {tally}")

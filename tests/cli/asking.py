@@ -1,0 +1,56 @@
+"""Asking the command line, and what to ask it about."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import yaml
+from typer.testing import Result
+
+from hyena_glt.checkpoint import Checkpoint, Provenance, save_checkpoint
+from hyena_glt.config import recipe_from
+from hyena_glt.data import Region, Split
+from hyena_glt.model import HyenaGLT
+
+Run = Callable[..., Result]
+RECIPE = """
+name: tiny
+seed: 1
+modality: dna
+data:
+  genome: GENOME
+  window_bp: 64
+  split: {by: fraction, validation: 0.2, heldout: 0, guard_bp: 0}
+model:
+  embed: {exact_k: [2]}
+  stages:
+    - {width: 16, mlp_width: 16, encoder: S, patch: {kind: fixed, size_bp: 3}, decoder: S}
+  backbone: {width: 16, mlp_width: 16, layout: SM}
+train: {bases: 512, batch_windows: 2, validate_every_steps: 2, validation_bases: 64}
+"""
+
+
+def save(folder: Path, modality: str) -> Path:
+    """Save an untrained network of ``modality`` in ``folder``."""
+    data = yaml.safe_load(RECIPE)
+    data["modality"] = modality
+    if modality == "protein":
+        data["model"]["embed"] = {}
+        data["data"]["reverse_complement"] = False
+    recipe = recipe_from(data, "test")
+    torch.manual_seed(0)
+    network = HyenaGLT(recipe.model, recipe.modality)
+    torch.nn.init.normal_(network.head.out.weight)
+    provenance = Provenance(
+        command="none",
+        data_sha256={},
+        steps=3,
+        training_bases=99,
+        validation_bits_per_base=1.9,
+    )
+    split = Split((Region("chr", 0, 9),), (), ())
+    weights = network.state_dict()
+    save_checkpoint(
+        folder, Checkpoint(recipe=recipe, weights=weights, split=split, provenance=provenance)
+    )
+    return folder

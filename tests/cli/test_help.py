@@ -1,0 +1,62 @@
+"""Help comes at once, with an example."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import hyena_glt
+from cli.asking import Run
+
+VERBS = ["", "train", "info", "score", "score fasta", "schema", "demo"]
+SLOW = {"torch", "lightning", "numpy", "pysam", "matplotlib", "hyena_glt.config"}
+LOADED = """
+import json, sys
+from hyena_glt.cli import main
+sys.argv = ["hyena-glt", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    print(json.dumps([end.code, sorted(sys.modules)]))
+"""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_gives_an_example(run: Run, verb: str) -> None:
+    result = run(*verb.split(), "--help")
+    assert result.exit_code == 0
+    assert "Example: hyena-glt" in result.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_loads_nothing_slow(verb: str) -> None:
+    output = subprocess.run(
+        [sys.executable, "-c", LOADED, *verb.split(), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    code, loaded = json.loads(output.splitlines()[-1])
+    assert code == 0
+    assert not SLOW & set(loaded)
+
+
+def test_per_base_says_how_positions_count(run: Run) -> None:
+    shown = run("score", "fasta", "--help").stdout.replace("│", " ")
+    assert "position (0-based)" in " ".join(shown.split())
+
+
+def test_version(run: Run) -> None:
+    assert run("--version").stdout == f"hyena-glt {hyena_glt.__version__}\n"
+
+
+def test_schema_is_the_recipes(run: Run) -> None:
+    schema = json.loads(run("schema").stdout)
+    assert {"data", "model", "train"} <= set(schema["properties"])
+
+
+def test_an_unknown_verb_is_wrong_usage_and_names_the_nearest(run: Run) -> None:
+    result = run("trian")
+    assert result.exit_code == 2
+    assert "train" in result.stderr

@@ -1,0 +1,46 @@
+"""``info`` shows the account of a recipe and of a checkpoint."""
+
+import json
+from pathlib import Path
+
+from cli.asking import Run
+from hyena_glt.api import load
+from hyena_glt.model.account import count_flops, count_parameters, training_memory
+from hyena_glt.nn import state_bytes
+
+
+def test_json_is_the_account(run: Run, checkpoint: Path) -> None:
+    result = run("info", checkpoint, "--json", "--window-bp", 300, "--batch", 5)
+    account = json.loads(result.stdout)
+    model = load(checkpoint)
+    count = count_parameters(model.network)
+    assert account["parameters"]["total"] == count.total
+    assert account["parameters"]["tables"] == count.tables == 256
+    assert account["flops_per_base"]["forward"] == count_flops(model.network).forward
+    assert account["state_bytes_per_row"] == state_bytes(model.network.begin(7)) // 7
+    memory = training_memory(model.network, model.recipe.train, 300, 5)
+    assert account["training_memory"]["total_bytes"] == memory.total_bytes
+    assert account["trained"]["training_bases"] == 99
+
+
+def test_overrides_change_the_account(run: Run, recipe: Path) -> None:
+    plain = json.loads(run("info", recipe, "--json").stdout)
+    long = json.loads(run("info", recipe, "model.backbone.layout=SML", "--json").stdout)
+    assert plain["receptive_field_bp"] > 0
+    assert long["receptive_field_bp"] is None
+    assert plain["trained"] is None
+    assert plain["training_memory"]["window_bp"] == 64
+    assert plain["training_memory"]["windows"] == 2
+
+
+def test_the_table_names_the_parts(run: Run, recipe: Path, checkpoint: Path) -> None:
+    shown = run("info", recipe, "model.backbone.layout=L").stdout
+    for words in ("backbone", "k-mer tables, apart", "FLOPs, training", "unbounded", "optimiser"):
+        assert words in shown
+    assert "1.9000" in run("info", checkpoint).stdout
+
+
+def test_a_recipe_of_the_package_is_known_by_name(run: Run) -> None:
+    result = run("info", "demo", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["parameters"]["total"] <= 2_000_000

@@ -1,0 +1,302 @@
+"""Every fast path against its plain reference: values and gradients."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from hyena_glt.ops import (
+    PoolState,
+    banded_attention,
+    banded_attention_reference,
+    fir,
+    fir_reference,
+    kmer_codes,
+    kmer_codes_reference,
+    kmer_rows,
+    last_positions,
+    modal,
+    modal_fft,
+    modal_filter,
+    modal_reference,
+    pool_patches,
+    pool_patches_reference,
+)
+from hyena_glt.patch import Emission, cut
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from properties.checks import same_gradient
+from properties.tolerances import OUTPUT
+from torch import Tensor
+
+LENGTHS = [1, 2, 63, 100, 2000]
+DTYPES = [torch.float64, torch.float32]
+
+lengths = pytest.mark.parametrize("length", LENGTHS)
+dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+
+
+def numbers(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+    return drawn.requires_grad_()
+
+
+def close(found: Tensor, expected: Tensor) -> None:
+    """fp64: absolute; fp32: relative to the largest value (sums of 2,000 numbers grow)."""
+    limit = OUTPUT[expected.dtype]
+    if expected.dtype == torch.float32:
+        limit *= max(1.0, float(expected.detach().abs().max()))
+    torch.testing.assert_close(found, expected, atol=limit, rtol=0)
+
+
+def agree(
+    fast: Callable[[], Sequence[Tensor | None]],
+    reference: Callable[[], Sequence[Tensor | None]],
+    inputs: Sequence[Tensor],
+) -> None:
+    """Values agree, and so do the gradients of a random direction with respect to ``inputs``."""
+    gradients = []
+    for outputs in (fast(), reference()):
+        kept = [output for output in outputs if output is not None]
+        direction = [numbers(*o.shape, dtype=o.dtype, seed=7).detach() for o in kept]
+        total = torch.stack([(o * d).sum() for o, d in zip(kept, direction, strict=True)]).sum()
+        gradients.append((kept, torch.autograd.grad(total, inputs)))
+    (values, slopes), (expected_values, expected_slopes) = gradients
+    for found, expected in zip(values, expected_values, strict=True):
+        close(found, expected)
+    for found, expected in zip(slopes, expected_slopes, strict=True):
+        same_gradient(found, expected)
+
+
+@dtypes
+@lengths
+@pytest.mark.parametrize("width", [2, 7, 128])
+@pytest.mark.parametrize("continues", [False, True])
+def test_fir(length: int, width: int, continues: bool, dtype: torch.dtype) -> None:
+    x, h = numbers(2, 3, length, dtype=dtype), numbers(3, width, dtype=dtype, seed=1)
+    past = numbers(2, 3, width - 1, dtype=dtype, seed=2) if continues else None
+    inputs = [x, h] if past is None else [x, h, past]
+    agree(lambda: [fir(x, h, past)], lambda: [fir_reference(x, h, past)], inputs)
+
+
+def test_the_current_tap_comes_first() -> None:
+    x = torch.tensor([[[1.0, 0, 0, 0, 2]]])
+    h = torch.tensor([[5.0, 6, 7]])
+    assert fir(x, h, None).tolist() == [[[5, 6, 7, 0, 10]]]
+    assert fir(x, h, torch.tensor([[[0.0, 1]]])).tolist() == [[[11, 13, 7, 0, 10]]]
+
+
+def modal_inputs(length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x, residue = numbers(2, 3, length, dtype=dtype), numbers(3, 4, dtype=dtype, seed=1)
+    constant = torch.logspace(-1, 3, 12, dtype=torch.float64).view(3, 4)
+    log_pole = (-1 / constant).to(dtype).requires_grad_()
+    return x, log_pole, residue, numbers(2, 3, 4, dtype=dtype, seed=2)
+
+
+@dtypes
+@lengths
+@pytest.mark.parametrize("chunk", [1, 16, 64, 4096])
+def test_modal_is_its_recurrence(length: int, chunk: int, dtype: torch.dtype) -> None:
+    if chunk == 4096 and length == 2000:
+        chunk = 999  # a 2000 x 2000 Toeplitz matrix for each channel is for nobody
+    x, log_pole, residue, state = modal_inputs(length, dtype)
+    ends = torch.tensor([length, length // 2])
+    valid = (torch.arange(length) < ends[:, None])[:, None]  # what stands in padding is no output
+
+    def outputs(y: Tensor, after: Tensor | None) -> list[Tensor | None]:
+        return [torch.where(valid, y, 0), after]
+
+    agree(
+        lambda: outputs(*modal(x, log_pole, residue, state, ends, chunk)),
+        lambda: outputs(*modal_reference(x, log_pole, residue, state, ends)),
+        [x, log_pole, residue, state],
+    )
+    y, none = modal(x, log_pole, residue, None, chunk=chunk)
+    assert none is None
+    close(y, modal_reference(x, log_pole, residue, None)[0])
+
+
+@dtypes
+@lengths
+def test_modal_is_the_convolution_by_fft(length: int, dtype: torch.dtype) -> None:
+    x, log_pole, residue, _ = modal_inputs(length, dtype)
+    agree(
+        lambda: [modal(x, log_pole, residue, None)[0]],
+        lambda: [modal_fft(x, log_pole, residue)],
+        [x, log_pole, residue],
+    )
+
+
+def test_a_pole_forgets_as_its_exponential_does() -> None:
+    # One pole of 1/2: the impulse response is 3, 3/2, 3/4, ...
+    log_pole, residue = torch.tensor([[0.5]]).log(), torch.tensor([[3.0]])
+    torch.testing.assert_close(modal_filter(log_pole, residue, 4), 3 * 0.5 ** torch.arange(4)[None])
+    impulse = torch.tensor([[[1.0, 0, 0, 0]]])
+    y, _ = modal(impulse, log_pole, residue, None, chunk=3)
+    torch.testing.assert_close(y, torch.tensor([[[3, 1.5, 0.75, 0.375]]]))
+
+
+@settings(max_examples=25)
+@given(
+    total=st.integers(1, 40),
+    chunk=st.integers(1, 50),
+    share=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+def test_the_state_of_each_row_is_that_after_its_own_last_position(
+    total: int, chunk: int, share: tuple[float, float]
+) -> None:
+    x, log_pole, residue, state = modal_inputs(total, torch.float64)
+    ends = [round(part * total) for part in share]
+    _, after = modal(x, log_pole, residue, state, torch.tensor(ends), chunk)
+    assert after is not None
+    for row, end in enumerate(ends):
+        expected = state[row : row + 1]
+        if end:
+            x_row = x[row : row + 1, :, :end]
+            _, expected = modal_reference(x_row, log_pole, residue, expected)
+        close(after[row : row + 1], expected)
+
+
+def attention_inputs(
+    length: int, dtype: torch.dtype, seed: int = 0
+) -> tuple[list[Tensor], Tensor, Tensor, int]:
+    """(q, k, v), coordinates of queries and keys, reach: gaps of 1 to 4 bases, a window of 9."""
+    window_bp = reach = 9
+    generator = torch.Generator().manual_seed(seed)
+    steps = torch.randint(1, 5, (2, reach + length), generator=generator)
+    k_bp = steps.cumsum(1)
+    k_bp[0, :4] = -1  # this row has a shorter past
+    q = numbers(2, 4, length, 6, dtype=dtype)
+    k, v = (numbers(2, 2, reach + length, 6, dtype=dtype, seed=s) for s in (1, 2))
+    return [q, k, v], k_bp[:, reach:], k_bp, window_bp
+
+
+@dtypes
+@lengths
+def test_banded_attention(length: int, dtype: torch.dtype) -> None:
+    inputs, q_bp, k_bp, window_bp = attention_inputs(length, dtype)
+    agree(
+        lambda: [banded_attention(*inputs, q_bp, k_bp, window_bp, window_bp, 100.0)],
+        lambda: [banded_attention_reference(*inputs, q_bp, k_bp, window_bp, 100.0)],
+        inputs,
+    )
+
+
+@settings(max_examples=25)
+@given(length=st.integers(1, 30), seed=st.integers(0, 99), window_bp=st.integers(1, 9))
+def test_attention_sees_its_window_and_nothing_else(
+    length: int, seed: int, window_bp: int
+) -> None:
+    (q, k, v), q_bp, k_bp, reach = attention_inputs(length, torch.float64, seed)
+    y = banded_attention(q, k, v, q_bp, k_bp, window_bp, reach, 100.0)
+    for t in range(length):
+        (slope,) = torch.autograd.grad(y[:, :, t].sum(), v, retain_graph=True)
+        seen = slope.abs().sum((1, 3)) > 0
+        gap = q_bp[:, t, None] - k_bp
+        assert torch.equal(seen, (k_bp >= 0) & (gap >= 0) & (gap < window_bp))
+
+
+def test_attention_depends_on_differences_of_coordinates_alone() -> None:
+    for dtype in DTYPES:
+        inputs, q_bp, k_bp, window_bp = attention_inputs(50, dtype)
+        near = banded_attention(*inputs, q_bp, k_bp, window_bp, window_bp, 100.0)
+        far_bp = torch.where(k_bp >= 0, k_bp + 3 * 10**9, k_bp)  # past int32, past fp32's integers
+        far = banded_attention(*inputs, q_bp + 3 * 10**9, far_bp, window_bp, window_bp, 100.0)
+        assert torch.equal(near, far)
+
+
+@pytest.mark.parametrize("length", [1, 2, 63, 100, 500])
+@pytest.mark.parametrize(("ks", "size"), [((2,), 4), ((1, 3, 8), 4), ((12, 24), 4), ((3,), 20)])
+def test_kmer_codes(length: int, ks: tuple[int, ...], size: int) -> None:
+    generator = torch.Generator().manual_seed(length)
+    total = length + max(ks) - 1
+    letters = torch.randint(0, size, (3, total), generator=generator)
+    unknown = torch.rand(3, total, generator=generator) < 0.03
+    letters = torch.where(unknown, -1, letters)
+    letters[:, : max(ks) - 1] = -1
+    found, expected = kmer_codes(letters, ks, size), kmer_codes_reference(letters, ks, size)
+    assert set(found) == set(ks)
+    for k in ks:
+        assert torch.equal(found[k], expected[k])
+
+
+def test_the_last_letter_of_a_k_mer_is_its_lowest_digit() -> None:
+    # A C G T N A: codes of ACGT in base 4, A = 0, and -1 where N or the row's start is touched
+    letters = torch.tensor([[-1, 0, 1, 2, 3, -1, 0]])
+    codes = kmer_codes(letters, (1, 2), 4)
+    assert codes[1].tolist() == [[0, 1, 2, 3, -1, 0]]
+    assert codes[2].tolist() == [[-1, 0 * 4 + 1, 1 * 4 + 2, 2 * 4 + 3, -1, -1]]
+
+
+@given(codes=st.lists(st.integers(-1, 4**24 - 1), min_size=1), rows=st.integers(2, 70_000))
+def test_a_hashed_row_lies_in_the_table_and_an_unknown_k_mer_one_past_it(
+    codes: list[int], rows: int
+) -> None:
+    code = torch.tensor([codes])
+    found = kmer_rows(code, rows, hashed=True)
+    assert torch.equal(found == rows, code == -1)
+    assert bool(((found >= 0) & (found <= rows)).all())
+    assert torch.equal(found, kmer_rows(code, rows, hashed=True))
+
+
+def test_hashing_spreads_neighbouring_k_mers() -> None:
+    rows = kmer_rows(torch.arange(40_000)[None], 1000, hashed=True)[0]
+    load = rows.bincount(minlength=1000)
+    assert load.min() > 10
+    assert load.max() < 90
+
+
+@dtypes
+@lengths
+def test_pooling(length: int, dtype: torch.dtype) -> None:
+    h = numbers(3, length, 4, dtype=dtype)
+    emit = torch.rand(3, length, generator=torch.Generator().manual_seed(1)) < 0.3
+    emit[:, 0] = True
+    valid = torch.tensor([length, (length + 1) // 2, 1])
+    emit &= torch.arange(length) < valid[:, None]
+    patches = cut(Emission(emit, int(emit.sum(1).max()) + 1))
+    agree(
+        lambda: pool_patches(h, patches, valid, None)[:2],
+        lambda: pool_patches_reference(h, patches, valid),
+        [h],
+    )
+
+
+@given(data=st.data(), total=st.integers(2, 14))
+def test_an_open_patch_is_carried_from_call_to_call(data: st.DataObject, total: int) -> None:
+    emits = [True, *data.draw(st.lists(st.booleans(), min_size=total - 1, max_size=total - 1))]
+    cut_at = data.draw(st.integers(1, total - 1))
+    h = numbers(1, total, 3).detach()
+    whole = cut(Emission(torch.tensor([emits]), total))
+    mean, maximum = pool_patches_reference(h, whole, torch.tensor([total]))
+    state = PoolState(
+        torch.zeros(1, 3, dtype=h.dtype),
+        torch.full((1, 3), -torch.inf, dtype=h.dtype),
+        torch.zeros(1, dtype=torch.long),
+    )
+    means, maxima = [], []
+    for start, end in ((0, cut_at), (cut_at, total)):
+        patches = cut(Emission(torch.tensor([emits[start:end]]), end - start))
+        found_mean, found_max, after = pool_patches(
+            h[:, start:end], patches, torch.tensor([end - start]), state
+        )
+        assert after is not None
+        state = after
+        means.append(found_mean[:, : patches.closed[0]])
+        maxima.append(found_max[:, : patches.closed[0]])
+    close(torch.cat(means, 1), mean[:, : whole.closed[0]])
+    close(torch.cat(maxima, 1), maximum[:, : whole.closed[0]])
+    last = max(t for t, emit in enumerate(emits) if emit)
+    assert state.length.tolist() == [total - 1 - last]
+    close(state.total, h[:, last + 1 :].sum(1))
+
+
+@given(total=st.integers(0, 9), width=st.integers(1, 5), data=st.data())
+def test_last_positions_end_at_each_rows_own_length(
+    total: int, width: int, data: st.DataObject
+) -> None:
+    length = data.draw(st.lists(st.integers(0, total), min_size=2, max_size=2))
+    x = torch.arange(2 * (width + total)).view(2, 1, width + total)
+    found = last_positions(x, torch.tensor(length), width)
+    for row, n in enumerate(length):
+        assert torch.equal(found[row], x[row, :, n : n + width])

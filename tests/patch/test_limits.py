@@ -1,0 +1,117 @@
+"""Caps of blocks: the first closes of a block stand, later ones merge and are counted."""
+
+from typing import NamedTuple
+
+import torch
+from hyena_glt.patch import BLOCK_BP, PatcherState, cap_blocks
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+BEGUN = PatcherState(*(torch.zeros(1, dtype=torch.long) for _ in range(3)))
+
+
+class Loop(NamedTuple):
+    """What a plain reading of the rule gives."""
+
+    kept: list[bool]
+    overflow: int
+    block_count: int
+
+
+def plain_loop(emits: list[bool], cap: int) -> Loop:
+    kept, overflow, count = [], 0, 0
+    for position, emit in enumerate(emits):
+        base = position - 1  # BOS is base -1
+        if base % BLOCK_BP == 0:
+            count = 0
+        stands = emit and (base < 0 or count < cap)
+        count += stands and base >= 0
+        overflow += emit and not stands
+        kept.append(stands)
+    return Loop(kept, overflow, count)
+
+
+def over_emitting(total: int, seed: int, share: float) -> list[bool]:
+    generator = torch.Generator().manual_seed(seed)
+    return [True, *(torch.rand(total - 1, generator=generator) < share).tolist()]
+
+
+def capped(emits: list[bool], cap: int, sizes: list[int]) -> tuple[Tensor, PatcherState]:
+    state, masks = BEGUN, []
+    for piece in torch.tensor([emits]).split(sizes, 1):
+        mask, state = cap_blocks(piece, torch.tensor([piece.shape[1]]), state, cap)
+        masks.append(mask)
+    return torch.cat(masks, 1)[0], state
+
+
+def test_the_first_closes_of_a_block_stand_and_the_next_block_starts_anew() -> None:
+    emits = [True] * (1 + 2 * BLOCK_BP + 5)
+    kept, state = capped(emits, 3, [len(emits)])
+    expected = {0} | {1 + block * BLOCK_BP + i for block in range(3) for i in range(3)}
+    assert set(kept.nonzero()[:, 0].tolist()) == expected
+    assert state.overflow.tolist() == [2 * (BLOCK_BP - 3) + 2]
+    assert state.block_count.tolist() == [3]
+
+
+@settings(max_examples=60)
+@given(
+    total=st.integers(1, 2600),
+    cap=st.integers(1, 700),
+    share=st.sampled_from([0.01, 0.3, 0.9]),
+    seed=st.integers(0, 9),
+    cuts=st.sets(st.integers(1, 2599), max_size=8),
+)
+@example(total=2060, cap=2, share=0.9, seed=0, cuts={1, 2, 1024, 1025, 1026, 2048, 2049})
+def test_any_partition_caps_as_the_plain_loop_does(
+    total: int, cap: int, share: float, seed: int, cuts: set[int]
+) -> None:
+    emits = over_emitting(total, seed, share)
+    loop = plain_loop(emits, cap)
+    edges = [0, *sorted(c for c in cuts if c < total), total]
+    sizes = [end - start for start, end in zip(edges, edges[1:], strict=False)]
+    kept, state = capped(emits, cap, sizes)
+    assert kept.tolist() == loop.kept
+    assert state.overflow.tolist() == [loop.overflow]
+    assert state.block_count.tolist() == [loop.block_count]
+    assert state.position.tolist() == [total]
+
+
+def test_a_prefix_and_single_steps_cap_as_the_whole_does() -> None:
+    emits = over_emitting(BLOCK_BP + 40, 3, 0.5)
+    whole, state = capped(emits, 5, [len(emits)])
+    stepped, stepped_state = capped(emits, 5, [1] * len(emits))
+    assert torch.equal(whole, stepped)
+    for one, other in zip(state, stepped_state, strict=True):
+        assert torch.equal(one, other)
+    for n in (1, 2, 20, BLOCK_BP, BLOCK_BP + 1, BLOCK_BP + 2):
+        prefix, _ = capped(emits[:n], 5, [n])
+        assert torch.equal(prefix, whole[:n])
+
+
+@settings(max_examples=30)
+@given(
+    lengths=st.lists(st.integers(0, 1500), min_size=2, max_size=4),
+    starts=st.lists(st.integers(0, 2100), min_size=4, max_size=4),
+    cap=st.integers(1, 400),
+)
+def test_rows_of_a_batch_and_their_padding_do_not_meet(
+    lengths: list[int], starts: list[int], cap: int
+) -> None:
+    total = max(1, *lengths)
+    rows = len(lengths)
+    position = torch.tensor(starts[:rows])
+    count = torch.minimum((position - 1).clamp(min=0) % BLOCK_BP, torch.tensor(cap))
+    state = PatcherState(position, count, torch.arange(rows))
+    length = torch.tensor(lengths)
+    emit = torch.arange(total) < length[:, None]
+    mask, after = cap_blocks(emit, length, state, cap)
+    assert not mask[~emit].any()
+    for i, n in enumerate(lengths):
+        before = PatcherState(*(part[i : i + 1] for part in state))
+        if n == 0:
+            assert [part[i] for part in after] == [part[0] for part in before]
+            continue
+        alone, state_alone = cap_blocks(emit[i : i + 1, :n], length[i : i + 1], before, cap)
+        assert torch.equal(mask[i, :n], alone[0])
+        assert [part[i] for part in after] == [part[0] for part in state_alone]
