@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from properties.tiny import document
+
 from hyena_glt.checkpoint import (
     FORMAT_VERSION,
     Checkpoint,
@@ -17,7 +19,6 @@ from hyena_glt.checkpoint import (
 )
 from hyena_glt.checkpoint.folder import write_manifest
 from hyena_glt.errors import CheckpointError
-from properties.tiny import document
 
 FILES = [
     "manifest.json",
@@ -63,16 +64,17 @@ def test_a_loaded_network_gives_the_same_bits_and_draws_no_random_number(
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("place", [0.0, 0.3, 0.7, 1.0])
-@pytest.mark.parametrize("bit", [0, 4, 7])
-def test_a_flipped_bit_anywhere_is_an_error_that_names_the_file(
-    folder: Path, name: str, place: float, bit: int
-) -> None:
-    content = bytearray((folder / name).read_bytes())
-    content[round(place * (len(content) - 1))] ^= 1 << bit
+def test_a_flipped_bit_anywhere_is_an_error_that_names_the_file(folder: Path, name: str) -> None:
+    content = (folder / name).read_bytes()
+    for place in (0.0, 0.3, 0.7, 1.0):
+        for bit in (0, 4, 7):
+            damaged = bytearray(content)
+            damaged[round(place * (len(content) - 1))] ^= 1 << bit
+            (folder / name).write_bytes(damaged)
+            with pytest.raises(CheckpointError, match=name.replace("manifest.json", "checkpoint")):
+                load_checkpoint(folder)
     (folder / name).write_bytes(content)
-    with pytest.raises(CheckpointError, match=name if name != "manifest.json" else "checkpoint"):
-        load_checkpoint(folder)
+    load_checkpoint(folder)
 
 
 def test_every_byte_of_the_manifest_counts(folder: Path) -> None:
@@ -124,7 +126,7 @@ def test_another_format_version_is_an_error_that_says_which(folder: Path) -> Non
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["format_version"] = FORMAT_VERSION + 1
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(CheckpointError, match="format_version 2, this version .* reads 1"):
+    with pytest.raises(CheckpointError, match=r"format_version 2, this version .* reads 1"):
         load_checkpoint(folder)
 
 

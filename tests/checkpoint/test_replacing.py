@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from hyena_glt.checkpoint import Checkpoint, finish_replacement, load_checkpoint, replacing_folder
 from hyena_glt.checkpoint import save_checkpoint as save
 from hyena_glt.errors import StorageError

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from hyena_glt.checkpoint import load_tree, save_tree
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+
+from hyena_glt.checkpoint import load_tree, save_tree
 
 DTYPES = [
     torch.float64,
@@ -104,6 +105,6 @@ def test_tensors_that_share_memory_come_back_apart() -> None:
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", len, Path("x"), 1j])
 def test_what_would_need_a_pickle_is_refused_by_its_place(value: Any, tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="/optimiser/1: a .* can't be saved without a pickle"):
+    with pytest.raises(TypeError, match=r"/optimiser/1: a .* can't be saved without a pickle"):
         save_tree({"optimiser": [0, value]}, tmp_path / "state")
     assert list(tmp_path.iterdir()) == []

@@ -4,15 +4,16 @@ import math
 
 import pytest
 import torch
-from hyena_glt.config import AttentionConfig, LongConfig, MixersConfig
-from hyena_glt.nn import Attention, Hyena, Span, Stack, build_mixer, select_rows, state_bytes
-from hyena_glt.nn.mixers import ExplicitFilter, ModalFilter
-from hyena_glt.ops import banded_attention_reference, modal_filter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from properties.checks import same
 from properties.tiny import MIXERS
 from torch import Tensor
+
+from hyena_glt.config import AttentionConfig, LongConfig, MixersConfig
+from hyena_glt.nn import Attention, Hyena, Span, Stack, build_mixer, select_rows, state_bytes
+from hyena_glt.nn.mixers import ExplicitFilter, ModalFilter
+from hyena_glt.ops import banded_attention_reference, modal_filter
 
 CONFIG = MixersConfig.model_validate(MIXERS)
 
@@ -123,9 +124,9 @@ def test_attentions_reach_holds_every_key_of_a_window(
     found, _ = mixer(x_BLD, span, None)
 
     def heads(x: Tensor) -> Tensor:
-        return x.unflatten(2, (-1, 4)).transpose(1, 2)
+        return x.view(1, length, -1, 4).transpose(1, 2)
 
-    key, value = (mixer.keyvalue(x_BLD)).chunk(2, 2)
+    key, value = mixer.keyvalue(x_BLD).chunk(2, 2)
     expected = banded_attention_reference(
         heads(mixer.query(x_BLD)),
         heads(key),

@@ -4,6 +4,12 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from properties.checks import same_gradient
+from properties.tolerances import OUTPUT
+from torch import Tensor
+
 from hyena_glt.ops import (
     PoolState,
     banded_attention,
@@ -22,11 +28,6 @@ from hyena_glt.ops import (
     pool_patches_reference,
 )
 from hyena_glt.patch import Emission, cut
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from properties.checks import same_gradient
-from properties.tolerances import OUTPUT
-from torch import Tensor
 
 LENGTHS = [1, 2, 63, 100, 2000]
 DTYPES = [torch.float64, torch.float32]
@@ -159,7 +160,7 @@ def test_the_state_of_each_row_is_that_after_its_own_last_position(
 
 def attention_inputs(
     length: int, dtype: torch.dtype, seed: int = 0
-) -> tuple[list[Tensor], Tensor, Tensor, int]:
+) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, Tensor, int]:
     """(q, k, v), coordinates of queries and keys, reach: gaps of 1 to 4 bases, a window of 9."""
     window_bp = reach = 9
     generator = torch.Generator().manual_seed(seed)
@@ -168,7 +169,7 @@ def attention_inputs(
     k_bp[0, :4] = -1  # this row has a shorter past
     q = numbers(2, 4, length, 6, dtype=dtype)
     k, v = (numbers(2, 2, reach + length, 6, dtype=dtype, seed=s) for s in (1, 2))
-    return [q, k, v], k_bp[:, reach:], k_bp, window_bp
+    return (q, k, v), k_bp[:, reach:], k_bp, window_bp
 
 
 @dtypes
@@ -184,9 +185,7 @@ def test_banded_attention(length: int, dtype: torch.dtype) -> None:
 
 @settings(max_examples=25)
 @given(length=st.integers(1, 30), seed=st.integers(0, 99), window_bp=st.integers(1, 9))
-def test_attention_sees_its_window_and_nothing_else(
-    length: int, seed: int, window_bp: int
-) -> None:
+def test_attention_sees_its_window_and_nothing_else(length: int, seed: int, window_bp: int) -> None:
     (q, k, v), q_bp, k_bp, reach = attention_inputs(length, torch.float64, seed)
     y = banded_attention(q, k, v, q_bp, k_bp, window_bp, reach, 100.0)
     for t in range(length):

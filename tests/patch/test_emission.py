@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from hyena_glt.config import FixedPatchConfig, NonePatchConfig
-from hyena_glt.patch import Emission, FixedPatcher, NonePatcher, Patcher, build_patcher, cut
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+
+from hyena_glt.config import FixedPatchConfig, NonePatchConfig
+from hyena_glt.patch import Emission, FixedPatcher, NonePatcher, Patcher, build_patcher, cut
 
 BOS = 1
 

@@ -1,12 +1,14 @@
 """Caps of blocks: the first closes of a block stand, later ones merge and are counted."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-from hyena_glt.patch import BLOCK_BP, PatcherState, cap_blocks
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+
+from hyena_glt.patch import BLOCK_BP, PatcherState, cap_blocks
 
 BEGUN = PatcherState(*(torch.zeros(1, dtype=torch.long) for _ in range(3)))
 
@@ -39,7 +41,7 @@ def over_emitting(total: int, seed: int, share: float) -> list[bool]:
 
 def capped(emits: list[bool], cap: int, sizes: list[int]) -> tuple[Tensor, PatcherState]:
     state, masks = BEGUN, []
-    for piece in torch.tensor([emits]).split(sizes, 1):
+    for piece in torch.split(torch.tensor([emits]), sizes, 1):
         mask, state = cap_blocks(piece, torch.tensor([piece.shape[1]]), state, cap)
         masks.append(mask)
     return torch.cat(masks, 1)[0], state
@@ -69,7 +71,7 @@ def test_any_partition_caps_as_the_plain_loop_does(
     emits = over_emitting(total, seed, share)
     loop = plain_loop(emits, cap)
     edges = [0, *sorted(c for c in cuts if c < total), total]
-    sizes = [end - start for start, end in zip(edges, edges[1:], strict=False)]
+    sizes = [end - start for start, end in pairwise(edges)]
     kept, state = capped(emits, cap, sizes)
     assert kept.tolist() == loop.kept
     assert state.overflow.tolist() == [loop.overflow]

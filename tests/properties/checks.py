@@ -6,19 +6,20 @@
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
 from hyena_glt.model import HyenaGLT
 from hyena_glt.model.glt import ModelState
 from hyena_glt.nn import select_rows
 from properties.tiny import padded, tensors_of
 from properties.tolerances import GRADIENT_FP32_RELATIVE, GRADIENT_FP64, OUTPUT
-from torch import Tensor
 
 OTHERS = {"A": "CGT", "C": "AGT", "G": "ACT", "T": "ACG"}
 
 
 def same(found: Tensor, expected: Tensor) -> None:
     """Equal to the tolerance of outputs."""
-    tolerance = OUTPUT[expected.dtype] if expected.dtype.is_floating_point else 0
+    tolerance = OUTPUT[expected.dtype] if expected.dtype.is_floating_point else 0.0
     torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
 
 
@@ -53,11 +54,11 @@ def check_causal_by_perturbation(network: HyenaGLT, ids: Tensor) -> None:
             changed.append(row)
             where.append(j)
     output = network(torch.stack(changed))
-    for row, j in enumerate(where):
-        same(output.logits[row, :j], whole.logits[0, :j])
+    for i, j in enumerate(where):
+        same(output.logits[i, :j], whole.logits[0, :j])
         for emission, expected in zip(output.emissions, whole.emissions, strict=True):
-            same(emission.mask[row, :j], expected.mask[0, :j])
-        assert not torch.equal(output.logits[row, j:], whole.logits[0, j:]), f"{j} is not read"
+            same(emission.mask[i, :j], expected.mask[0, :j])
+        assert not torch.equal(output.logits[i, j:], whole.logits[0, j:]), f"{j} is not read"
 
 
 def check_causal_by_jacobian(network: HyenaGLT, ids: Tensor) -> None:
@@ -99,7 +100,7 @@ def check_pieces(network: HyenaGLT, ids: Tensor, sizes: Sequence[int]) -> None:
     same(fresh.logits, whole.logits)
     state = network.begin(len(ids))
     logits, masks = [], []
-    for piece in ids.split(list(sizes), 1):
+    for piece in torch.split(ids, list(sizes), 1):
         output = network(piece, state=state)
         state = output.state
         logits.append(output.logits)
@@ -134,9 +135,7 @@ def check_batch_mates(network: HyenaGLT, rows: Sequence[Tensor]) -> None:
 
 
 @torch.no_grad()
-def check_ragged(
-    network: HyenaGLT, rows: Sequence[Tensor], plan: Sequence[Sequence[int]]
-) -> None:
+def check_ragged(network: HyenaGLT, rows: Sequence[Tensor], plan: Sequence[Sequence[int]]) -> None:
     """Rows that go on by different lengths in each call (0 too) are as each row alone.
 
     ``plan`` holds, for each call, the number of positions that each row takes.

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from properties.checks import (
     check_batch_mates,
     check_causal_by_jacobian,

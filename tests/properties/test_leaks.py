@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
 from hyena_glt.model import HyenaGLT, hierarchy
 from hyena_glt.nn import Hyena
 from hyena_glt.nn.mixers import ExplicitFilter
 from hyena_glt.patch import Emission, Patches, cut
-from jaxtyping import Bool, Int
 from properties.checks import (
     check_batch_mates,
     check_causal_by_jacobian,
@@ -19,7 +21,6 @@ from properties.checks import (
     check_ragged,
 )
 from properties.tiny import Case, LetterPatcher, build, document
-from torch import Tensor
 
 CASE = Case("S", "fixed", 1, "M", "", "plain")
 IDS = document(14, letters="ACGT")

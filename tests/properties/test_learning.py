@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from hyena_glt.data import Batch
 from hyena_glt.model import HyenaGLT
 from hyena_glt.objective import next_base_loss
@@ -13,7 +15,6 @@ from hyena_glt.tokenize import BOS, Modality
 from properties.checks import same_gradient
 from properties.tiny import Case, build, document, pairwise_cover
 from properties.tolerances import BF16_NATS_A_BASE
-from torch import Tensor
 
 COVER = pairwise_cover()
 MIXED = Case("SM", "fixed", 1, "SMLA", "LA", "hashed")
@@ -54,7 +55,7 @@ def test_after_three_steps_every_parameter_has_learned(case: Case) -> None:
     optimiser = torch.optim.AdamW(network.parameters(), lr=0.01, weight_decay=0)
     for step in range(3):
         optimiser.zero_grad()
-        mean_loss(network, batch_of(network, 4, 40, step)).backward()
+        torch.autograd.backward(mean_loss(network, batch_of(network, 4, 40, step)))
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name
@@ -80,7 +81,7 @@ def test_a_k_mer_table_learns_the_rows_that_occur_and_no_others() -> None:
     network = build(Case("S", "fixed", 1, "L", "S", "exact"))  # k = 2 and 3
     sequence = "ACGTTGCAAC"
     ids = torch.tensor([[BOS, *(ord(letter) for letter in sequence)]])
-    network(ids).logits.sum().backward()
+    torch.autograd.backward(network(ids).logits.sum())
     assert network.embed.table is not None
     assert network.embed.table.grad is not None
     found = set(network.embed.table.grad.any(1).nonzero()[:, 0].tolist())
@@ -106,7 +107,7 @@ def test_activation_checkpointing_changes_no_gradient() -> None:
     gradients = []
     for recompute in (False, True):
         network = build(MIXED, activation_checkpointing=recompute)
-        mean_loss(network, batch_of(network, 3, 25)).backward()
+        torch.autograd.backward(mean_loss(network, batch_of(network, 3, 25)))
         gradients.append([p.grad for p in network.parameters()])
     for found, expected in zip(*gradients, strict=True):
         assert expected is not None
@@ -123,13 +124,13 @@ def test_accumulation_gives_the_gradient_of_the_large_batch_under_uneven_weights
     batch = batch_of(network, 7, 25)
     weight = batch.weight * torch.tensor([0, 1, 0.1, 5, 1, 0, 2])[:, None]
     batch = batch._replace(weight=weight)
-    mean_loss(network, batch).backward()
+    torch.autograd.backward(mean_loss(network, batch))
     expected = [p.grad for p in network.parameters()]
     network.zero_grad()
-    for rows in torch.arange(7).split(size):
+    for rows in torch.split(torch.arange(7), size):
         part = Batch(*(tensor[rows] for tensor in batch))
         loss = next_base_loss(network(part.ids).logits, part.target, part.weight)
-        (loss.nll_nats / weight.to(dtype).sum()).backward()
+        torch.autograd.backward(loss.nll_nats / weight.to(dtype).sum())
     for parameter, gradient in zip(network.parameters(), expected, strict=True):
         assert parameter.grad is not None
         assert gradient is not None

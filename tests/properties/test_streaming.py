@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from hyena_glt.nn.mixers import AttentionState
 from hyena_glt.nn.state import state_bytes
 from hyena_glt.patch import PatcherState
 from hyena_glt.tokenize import BOS
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from properties.checks import check_pieces, check_ragged, same
 from properties.tiny import MEDIUM_WIDTH, Case, build, document
 
@@ -44,7 +45,8 @@ def test_rows_that_go_on_by_any_lengths_are_as_each_alone(case: Case, data: st.D
     plan = data.draw(
         st.lists(st.tuples(*[st.integers(0, 9)] * 3), min_size=1, max_size=5), label="plan"
     )
-    rows = [document(max(1, sum(lengths)), seed) for seed, lengths in enumerate(zip(*plan))]
+    totals = [sum(lengths) for lengths in zip(*plan, strict=True)]
+    rows = [document(max(1, total), seed) for seed, total in enumerate(totals)]
     check_ragged(NETWORKS[case], rows, plan)
 
 
@@ -107,7 +109,7 @@ def test_the_state_stays_as_large_as_it_began(case: Case) -> None:
     network = NETWORKS[case]
     state = network.begin(1)
     expected = state_bytes(state)
-    for piece in document(300).split(77, 1):
+    for piece in torch.split(document(300), 77, 1):
         state = network(piece, state=state).state
         assert state_bytes(state) == expected
 

@@ -5,12 +5,13 @@ from itertools import combinations, product
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
 from hyena_glt.config import ModelConfig
 from hyena_glt.model import HyenaGLT
 from hyena_glt.patch import Patcher
 from hyena_glt.tokenize import BOS, Modality
-from jaxtyping import Bool, Int
-from torch import Tensor
 
 MEDIUM_WIDTH = 4
 MIXERS = {

@@ -11,15 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import hyena_glt.checkpoint.tree
 import pytest
+import safetensors.torch
 import torch
+from properties.tiny import tensors_of
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
 from hyena_glt.checkpoint import load_checkpoint, load_tree
 from hyena_glt.config import Recipe
 from hyena_glt.errors import CheckpointError, RecipeError, StorageError, TrainingError
 from hyena_glt.train import train
-from properties.tiny import tensors_of
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 MakeRecipe = Callable[..., Recipe]
 LOGGED = ("step", "bits_per_base", "gradient_norm", "lr_fraction", "validation_bits_per_base")
@@ -160,19 +161,20 @@ def test_killed_between_two_states_it_replays_the_same_bits(
     ],
 )
 def test_killed_while_writing_it_replays_the_same_bits(
-    target: str, call: str, whole: Whole, tmp_path: Path
+    target: str, call: str, whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, uninterrupted = whole("adamw")
     out = tmp_path / "run"
 
     def body() -> None:
-        rename, save_file = os.rename, hyena_glt.checkpoint.tree.save_file
+        rename, save_file = os.rename, safetensors.torch.save_file
 
         def rename_or_die(source: Any, to: Any) -> None:
-            # The second rename of a replacement, where there are two.
-            if call == "rename" and Path(to).name == target and str(source).endswith(".partial"):
-                if target != "checkpoint" or Path(to).with_name(".checkpoint.previous").exists():
-                    kill()
+            into_place = Path(to).name == target and str(source).endswith(".partial")
+            # The second rename of a replacement, where there is an old folder.
+            replaced = Path(to).with_name(f".{target}.previous").exists()
+            if call == "rename" and into_place and replaced == (target == "checkpoint"):
+                kill()
             rename(source, to)
 
         def write_or_die(tensors: Any, path: Any) -> None:
@@ -181,8 +183,8 @@ def test_killed_while_writing_it_replays_the_same_bits(
                 Path(path).write_bytes(Path(path).read_bytes()[:1000])
                 kill()
 
-        os.rename = rename_or_die
-        hyena_glt.checkpoint.tree.save_file = write_or_die
+        monkeypatch.setattr(os, "rename", rename_or_die)
+        monkeypatch.setattr("hyena_glt.checkpoint.tree.save_file", write_or_die)
         train(recipe, out)
 
     killed(body)

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from properties.tiny import Case, build
+
 from hyena_glt.config import TrainConfig
 from hyena_glt.train.optimiser import build_optimisers, parameter_groups, rate_at
-from properties.tiny import Case, build
 
 
 def config(**settings: object) -> TrainConfig:
@@ -90,5 +91,3 @@ def test_every_parameter_is_in_one_group_of_one_optimiser() -> None:
             for parameter in group["params"]
         ]
         assert sorted(taken) == sorted(id(p) for p in network.parameters())
-
-

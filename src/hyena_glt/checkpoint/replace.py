@@ -50,7 +50,7 @@ def replacing_folder(target: Path) -> Iterator[Path]:
 
 
 def finish_replacement(target: Path) -> None:
-    """Clear up after a kill in :func:`replacing_folder`: the old folder is back, halves are gone."""
+    """Clear up after a kill in :func:`replacing_folder`: the old folder back, halves gone."""
     partial, previous = _beside(target)
     if previous.exists() and not target.exists():
         os.rename(previous, target)

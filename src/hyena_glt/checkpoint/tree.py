@@ -1,4 +1,4 @@
-"""Nested dicts, lists, numbers and tensors to JSON and safetensors, and back: nothing is pickled."""
+"""Nested dicts, lists and tensors to JSON and safetensors, and back: nothing is pickled."""
 
 import json
 from pathlib import Path

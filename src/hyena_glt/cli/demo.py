@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from hyena_glt.cli.options import Device, Json
-from hyena_glt.cli.verbs import show_json
+from hyena_glt.cli.verbs import EXIT_TERMINATED, show_json
 
 _HEADLINES = {  # of report.json: what it is called here, and how it is written
     "heldout_bits_per_base": ("bits per base, held-out", ".4f"),
@@ -41,6 +41,9 @@ def demo(
     )
     if as_json:
         show_json(report)
+    if report["stopped"] == "terminated":
+        raise typer.Exit(EXIT_TERMINATED)
+    if as_json:
         return
     for key, (label, form) in _HEADLINES.items():
         if key in report:

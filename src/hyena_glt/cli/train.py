@@ -10,6 +10,12 @@ import typer
 from hyena_glt.cli.options import Device, Json, Overrides, RecipeSource
 from hyena_glt.cli.verbs import EXIT_TERMINATED, show_json
 
+SUMMARY = (
+    "{stopped} after {steps:,} steps, {training_bases:,} bases in {seconds:.0f} s: "
+    "{validation_bits_per_base:.4f} bits per base on validation (step {best_step})\n{checkpoint}"
+)
+TERMINATED = "terminated after {steps:,} steps; the state is saved: go on with --resume"
+
 
 def train(
     recipe: RecipeSource,
@@ -49,13 +55,10 @@ def train(
         command=shlex.join(["hyena-glt", *sys.argv[1:]]),
         progress=not as_json,
     )
+    terminated = report.stopped == "terminated"
     if as_json:
         show_json(report.as_dict())
     else:
-        typer.echo(
-            f"{report.stopped} after {report.steps} steps, {report.training_bases / 1e6:.2f} Mb "
-            f"in {report.seconds:.0f} s: {report.validation_bits_per_base:.4f} bits per base on "
-            f"validation (step {report.best_step})\n{report.checkpoint}"
-        )
-    if report.stopped == "terminated":
+        typer.echo((TERMINATED if terminated else SUMMARY).format_map(report.as_dict()))
+    if terminated:
         raise typer.Exit(EXIT_TERMINATED)

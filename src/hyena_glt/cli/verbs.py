@@ -45,7 +45,7 @@ class Verbs(TyperGroup):
 
 def show_json(value: dict[str, Any]) -> None:
     """Print ``value`` as JSON on stdout."""
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+    typer.echo(json.dumps(value, indent=2))
 
 
 def _refuse(ctx: Any, error: Exception) -> None:

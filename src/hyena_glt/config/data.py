@@ -1,6 +1,6 @@
 """Which genome, which parts of it, in which windows."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,7 +15,7 @@ class ContigSplitConfig(Config):
     heldout: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _no_contig_twice(self) -> Self:
+    def _no_contig_twice(self) -> "ContigSplitConfig":
         both = set(self.validation) & set(self.heldout)
         if both:
             raise ValueError(f"contigs {sorted(both)} are both in validation and in heldout")
@@ -42,7 +42,7 @@ class FractionSplitConfig(Config):
     )
 
     @model_validator(mode="after")
-    def _something_trains(self) -> Self:
+    def _something_trains(self) -> "FractionSplitConfig":
         if self.validation + self.heldout >= 1:
             raise ValueError("validation + heldout leave nothing to train on; use a sum below 1")
         return self

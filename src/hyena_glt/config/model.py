@@ -1,6 +1,6 @@
 """The network's shape."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -43,7 +43,7 @@ class AttentionConfig(Config):
     rotary_base: float = Field(10_000.0, gt=1)
 
     @model_validator(mode="after")
-    def _heads_share_keys(self) -> Self:
+    def _heads_share_keys(self) -> "AttentionConfig":
         if self.heads % self.kv_heads:
             raise ValueError(
                 f"heads={self.heads} is no multiple of kv_heads={self.kv_heads}; "
@@ -75,7 +75,7 @@ class FixedPatchConfig(Config):
     frame: int = Field(0, ge=0)
 
     @model_validator(mode="after")
-    def _frame_is_within_the_patch(self) -> Self:
+    def _frame_is_within_the_patch(self) -> "FixedPatchConfig":
         if self.frame >= self.size_bp:
             raise ValueError(f"frame={self.frame} must be below size_bp={self.size_bp}")
         return self
@@ -92,7 +92,7 @@ class EmbedConfig(Config):
     hashed_rows: int = Field(HASHED_ROWS, ge=2, description="rows of each hashed table")
 
     @model_validator(mode="after")
-    def _tables_are_of_their_kind(self) -> Self:
+    def _tables_are_of_their_kind(self) -> "EmbedConfig":
         for k in self.exact_k:
             if not 2 <= k <= MAX_EXACT_K:
                 raise ValueError(
@@ -125,7 +125,7 @@ class StageConfig(StackConfig):
     decoder: str = Field(description="layout of the local decoder; may be empty")
 
     @model_validator(mode="after")
-    def _layouts_can_be_read(self) -> Self:
+    def _layouts_can_be_read(self) -> "StageConfig":
         parse_layout(self.encoder)
         parse_layout(self.decoder)
         return self
@@ -137,7 +137,7 @@ class BackboneConfig(StackConfig):
     layout: str = Field(description='blocks, such as "2*SML A"')
 
     @model_validator(mode="after")
-    def _layout_can_be_read(self) -> Self:
+    def _layout_can_be_read(self) -> "BackboneConfig":
         if not parse_layout(self.layout):
             raise ValueError("layout is empty; a backbone has at least one block, such as 'SML'")
         return self
@@ -155,7 +155,7 @@ class ModelConfig(Config):
     )
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
+    def _parts_fit(self) -> "ModelConfig":
         for outer, inner in zip(self.stages, self.stages[1:], strict=False):
             _check_nested(outer.patch, inner.patch)
         for stage in self.stages:

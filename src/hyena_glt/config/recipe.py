@@ -1,6 +1,6 @@
 """A run's config."""
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -22,7 +22,7 @@ class Recipe(Config):
     train: TrainConfig
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
+    def _parts_fit(self) -> "Recipe":
         if self.modality == "protein":
             if self.model.embed.exact_k:
                 raise ValueError(

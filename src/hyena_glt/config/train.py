@@ -1,6 +1,6 @@
 """What is minimised, and how."""
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -47,7 +47,7 @@ class TrainConfig(Config):
     save_every_steps: int = Field(100, ge=1)
 
     @model_validator(mode="after")
-    def _settings_take_effect(self) -> Self:
+    def _settings_take_effect(self) -> "TrainConfig":
         def is_set(name: str) -> bool:
             return bool(getattr(self, name) != type(self).model_fields[name].default)
 

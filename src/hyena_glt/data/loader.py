@@ -2,7 +2,7 @@
 
 import warnings
 
-from hyena_glt.data.batch import Batch, collate
+from hyena_glt.data.batch import collate
 from hyena_glt.data.windows import TrainingWindows
 
 
@@ -31,6 +31,3 @@ def training_loader(windows: TrainingWindows, batch_windows: int, rank: int, wor
             num_workers=0,
             drop_last=True,
         )
-
-
-__all__ = ["Batch", "training_loader"]

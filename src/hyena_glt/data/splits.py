@@ -54,7 +54,7 @@ def split_genome(genome: Genome, config: DataConfig) -> Split:
 
 def parse_region(text: str, lengths: dict[str, int]) -> Region:
     """Return the region that ``contig:start-end`` names; it must lie within its contig."""
-    match = re.fullmatch(r"(.+):([\d,]+)-([\d,]+)", text)
+    match = re.fullmatch(r"(.+):(\d[\d,]*)-(\d[\d,]*)", text)
     if match is None:
         raise RecipeError(
             f"data.split: {text!r} is no region; expected contig:start-end (0-based, half-open)"

@@ -26,6 +26,7 @@ from hyena_glt.demo.likelihood import measure_heldout
 from hyena_glt.demo.page import render_page
 from hyena_glt.demo.samples import SAMPLE_BP, Samples, draw_samples
 from hyena_glt.demo.variants import VariantEffects, measure_variants, saturation, short_gene
+from hyena_glt.errors import CheckpointError
 from hyena_glt.io import Record, replacing_file, write_fasta
 from hyena_glt.train import TrainingReport, train
 from hyena_glt.train.run import Device
@@ -52,15 +53,23 @@ def run_demo(
     """Train the demo in ``out``, measure it, write report.json and report.html; return the report.
 
     A run that was stopped goes on where it was; one that is finished is measured again, not
-    trained again. ``say`` hears what happens next.
+    trained again. ``say`` hears what happens next. A run that is told to stop while it trains saves
+    its state and returns ``{"stopped": "terminated", ...}``.
     """
     recipe = load_recipe(demo_recipe_path(), overrides)
     say(f"training {recipe.name} on {recipe.data.genome}, {recipe.train.bases / 1e6:.1f} Mb")
     resume = (out / "resume").is_dir()
     training = train(recipe, out, resume=resume, device=device, command=COMMAND, progress=progress)
+    if training.stopped == "terminated":
+        return {"stopped": training.stopped, "training_steps": training.steps}
     trained_s = time.monotonic()
     model = load(out / "checkpoint", device)
     genome = read_demo_genome(recipe, out / "genome")
+    if model.checkpoint.split != genome.split:
+        raise CheckpointError(
+            f"{out}/checkpoint: was trained on other regions than this recipe's; what it would be "
+            "measured on may be what it learned. Choose another --out"
+        )
     say("reading the held-out part, beside Markov models")
     heldout = measure_heldout(model, genome)
     say("scoring variants of held-out genes on both strands")
@@ -70,6 +79,7 @@ def run_demo(
     say("sampling")
     samples = draw_samples(model, genome)
     report = {
+        "stopped": training.stopped,
         **_about(model, training, device),
         **heldout.table(),
         **_about_variants(effects),

@@ -64,7 +64,7 @@ def pool_patches(
 def pool_patches_reference(
     h_BLD: Float[Tensor, "B L D"], patches: Patches, length: Int[Tensor, " B"]
 ) -> tuple[Float[Tensor, "B P D"], Float[Tensor, "B P D"]]:
-    """The definition, patch by patch, of rows that start here. Reference for :func:`pool_patches`."""
+    """The definition, patch by patch, of fresh rows. Reference for :func:`pool_patches`."""
     zero = h_BLD.new_zeros(h_BLD.shape[2])
     means, maxima = [], []
     for row in range(h_BLD.shape[0]):

@@ -31,9 +31,10 @@ class TrainingModule(LightningModule):
         self.steps = steps
         self.average: AveragedModel | None = None
         if config.ema_decay is not None:
-            average = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
+            average = get_ema_multi_avg_fn(config.ema_decay)
             self.average = AveragedModel(network, multi_avg_fn=average)
         self.done_steps = 0
+        self.empty_batches = 0
         self._last_s = time.monotonic()
 
     def trained(self) -> HyenaGLT:
@@ -47,35 +48,28 @@ class TrainingModule(LightningModule):
         return build_optimisers(self.network, self.config)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take one optimiser step on ``batch``."""
+        """Take one optimiser step on ``batch``.
+
+        A batch in which no base weighs anything (a gap of N, say) counts as a step, moves nothing
+        and is counted in the metric ``empty_batches``.
+        """
         total = batch.weight.sum()
-        world = self.trainer.world_size
-        if world > 1:
-            total = self._over_processes(total)
         if total == 0:
-            raise TrainingError(
-                f"step {self.done_steps + 1}: no base of the batch weighs anything (all N, or "
-                "soft-masked with weight 0); raise data.soft_mask_weight or choose other contigs"
-            )
+            self.done_steps += 1
+            self.empty_batches += 1
+            self.log_dict({"step": self.done_steps, "empty_batches": self.empty_batches})
+            return
         nll = torch.zeros((), device=self.device)
         size = self.config.micro_batch_windows or len(batch.ids)
         for first in range(0, len(batch.ids), size):
             part = Batch(*(tensor[first : first + size] for tensor in batch))
             logits = self.network(part.ids, part.length).logits
             loss = next_base_loss(logits, part.target, part.weight)
-            # Data parallelism averages gradients over processes; ours add up.
-            self.manual_backward(loss.nll_nats / total * world)
+            self.manual_backward(loss.nll_nats / total)
             nll += loss.nll_nats.detach()
-        if world > 1:
-            nll = self._over_processes(nll)
         bits = (nll / total).item() / math.log(2)
         self._step(bits)
         self._report(bits, batch)
-
-    def _over_processes(self, part: torch.Tensor) -> torch.Tensor:
-        gathered = self.all_gather(part)
-        assert isinstance(gathered, torch.Tensor)
-        return gathered.sum()
 
     def _step(self, bits: float) -> None:
         """Clip, check, move the weights."""
@@ -85,8 +79,9 @@ class TrainingModule(LightningModule):
         if not (math.isfinite(bits) and math.isfinite(norm)):
             raise TrainingError(
                 f"step {self.done_steps + 1}: the loss is {bits} bits per base and the gradient's "
-                f"norm {norm}; lower train.lr, or set train.clip_norm, and go on with --resume "
-                "from the last checkpoint, which holds no trace of this step"
+                f"norm {norm}; the checkpoint and the state saved before hold no trace of it. "
+                "Start a new run with a lower train.lr, from that checkpoint by --init-from if "
+                "you like"
             )
         share = rate_at(self.config, self.steps)(self.done_steps)
         optimisers = self.optimizers()
@@ -103,17 +98,22 @@ class TrainingModule(LightningModule):
 
     def _report(self, bits: float, batch: Batch) -> None:
         now = time.monotonic()
-        bases = int(batch.length.sum()) * self.trainer.world_size
+        bases = int(batch.length.sum())
         speed = bases / (now - self._last_s) / 1e3
         self._last_s = now
         self.log_dict({"bits_per_base": bits, "kb_per_s": speed}, prog_bar=True)
         self.log("step", float(self.done_steps))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the step count and torch's random state."""
-        checkpoint["hyena_glt"] = {"steps": self.done_steps, "rng": torch.get_rng_state()}
+        """Add the counts and torch's random state."""
+        checkpoint["hyena_glt"] = {
+            "steps": self.done_steps,
+            "empty_batches": self.empty_batches,
+            "rng": torch.get_rng_state(),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take them back."""
         self.done_steps = checkpoint["hyena_glt"]["steps"]
+        self.empty_batches = checkpoint["hyena_glt"]["empty_batches"]
         torch.set_rng_state(checkpoint["hyena_glt"]["rng"])

@@ -1,5 +1,6 @@
 """What happens between steps: validate, keep the best, save, stop."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from hyena_glt.config import TrainConfig
+from hyena_glt.errors import TrainingError
 from hyena_glt.model import HyenaGLT
 from hyena_glt.train.module import TrainingModule
 from hyena_glt.train.saving import prune_resume_folders, resume_folder
@@ -58,8 +60,7 @@ class Rhythm(Callback):
         self.terminated = trainer.received_sigterm
         if last or self.terminated or step % self.config.save_every_steps == 0:
             trainer.save_checkpoint(resume_folder(self.out, step))
-            if trainer.is_global_zero:
-                prune_resume_folders(self.out)
+            prune_resume_folders(self.out)
 
     def _validate(self, module: TrainingModule) -> None:
         network = module.trained()
@@ -68,13 +69,17 @@ class Rhythm(Callback):
         with torch.no_grad():
             bits = self.validate(network)
         network.train(was_training)
+        if not math.isfinite(bits):
+            raise TrainingError(
+                f"step {module.done_steps}: validation gave {bits} bits per base; start a "
+                "new run with a lower train.lr"
+            )
         for logger in module.loggers:
             logger.log_metrics({"validation_bits_per_base": bits}, step=module.done_steps)
         if self.best_bits is None or bits < self.best_bits:
             self.best_bits, self.best_step = bits, module.done_steps
             self.validations_without_gain = 0
-            if module.trainer.is_global_zero:
-                self.keep_best(network, module.done_steps, bits)
+            self.keep_best(network, module.done_steps, bits)
         else:
             self.validations_without_gain += 1
 

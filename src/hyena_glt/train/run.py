@@ -53,7 +53,7 @@ class TrainingReport:
     steps: int
     training_bases: int
     best_step: int
-    validation_bits_per_base: float
+    validation_bits_per_base: float | None  # None: terminated before the first validation
     seconds: float
     stopped: Literal["finished", "early", "terminated"]
 
@@ -113,8 +113,6 @@ def train(
     rhythm, module = _fit(
         recipe, network, genome, split, steps, out, resume, device, progress, keep_best
     )
-    if rhythm.best_bits is None or not math.isfinite(rhythm.best_bits):
-        raise TrainingError(f"{out}: no validation gave a finite loss; there is no checkpoint")
     done = module.done_steps
     return TrainingReport(
         checkpoint=str(out / "checkpoint"),
@@ -217,14 +215,7 @@ def _fit(
     )
     with _quiet_engine():
         trainer = _trainer(recipe, out, rhythm, device, progress)
-        if config.batch_windows % trainer.world_size:
-            raise RecipeError(
-                f"train.batch_windows={config.batch_windows} can't be shared evenly by "
-                f"{trainer.world_size} processes"
-            )
-        loader = training_loader(
-            windows, config.batch_windows, trainer.global_rank, trainer.world_size
-        )
+        loader = training_loader(windows, config.batch_windows, rank=0, world=1)
         try:
             trainer.fit(module, loader, ckpt_path=newest_resume_folder(out) if resume else None)
         except SIGTERMException:

@@ -1,0 +1,286 @@
+"""The one door from YAML to a recipe: what is wrong is said, and nothing is guessed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyena_glt.config import Recipe, load_recipe, recipe_from, recipe_schema
+from hyena_glt.config.layout import parse_layout
+from hyena_glt.errors import RecipeError
+from hyena_glt.train import train
+
+REPOSITORY = Path(__file__).parents[2]
+RECIPES = sorted((REPOSITORY / "recipes").glob("*.yaml"))
+TINY = REPOSITORY / "recipes" / "tiny.yaml"
+
+
+def loaded(*overrides: str) -> Recipe:
+    return load_recipe(TINY, overrides)
+
+
+def problem(*overrides: str) -> str:
+    with pytest.raises(RecipeError) as error:
+        loaded(*overrides)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sed=3", "sed: unknown key; did you mean 'seed'?"),
+        ("train.learning_rate=1", "train.learning_rate: unknown key; known keys: base"),
+        (
+            "train.warmup_frac=0.1",
+            "train.warmup_frac: unknown key; did you mean 'warmup_fraction'?",
+        ),
+        ("data.windows_bp=3", "did you mean 'window_bp'?"),
+        ("data.split.guard=3", "did you mean 'guard_bp'?"),
+        ("model.stages.0.encode=S", "did you mean 'encoder'?"),
+        ("model.stages.0.patch.size=6", "did you mean 'size_bp'?"),
+        ("model.backbone.layouts=S", "did you mean 'layout'?"),
+        ("model.mixers.S.widht=5", "did you mean 'width'?"),
+        ("model.embed.exact=[2]", "did you mean 'exact_k'?"),
+        ("objective.kinds=causal", "did you mean 'kind'?"),
+        # another split's key is unknown in this one
+        ("data.split={by: contig, validation: [a], guard_bp: 3}", "guard_bp: unknown key"),
+    ],
+)
+def test_an_unknown_key_is_an_error_that_suggests_the_nearest(override: str, message: str) -> None:
+    assert message in problem(override)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.backbone={width: 8, layout: S}", "mlp_width: required key is missing"),
+        ("data.split={by: contig}", "validation: required key is missing"),
+        ("train={}", "train.bases: required key is missing"),
+        ("train.lr=fast", "train.lr: "),
+        ("train.lr=-1", "train.lr: "),
+        ("data.window_bp=2.5", "data.window_bp: "),
+        ("data.window_bp=[1]", "data.window_bp: "),
+        ("modality=plasma", "modality: "),
+        ("train.optimiser=sgd", "'adamw' or 'muon', found 'sgd'"),
+        ("data.split.by=gene", "data.split: "),
+        ("model.stages=[]", "model.stages: "),
+        ("model.stages.0.patch.kind=entropy", "'none', 'fixed'"),
+        ("train.ema_decay=1", "train.ema_decay: "),
+        ("data.soft_mask_weight=1.5", "data.soft_mask_weight: "),
+        ("train.betas=[0.9]", "train.betas"),
+    ],
+)
+def test_what_is_missing_or_of_a_wrong_type_is_named_with_what_was_found(
+    override: str, message: str
+) -> None:
+    text = problem(override)
+    assert message in text
+    assert str(TINY) in text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["train.muon_lr=0.1"], "muon_lr has no effect with optimiser=adamw"),
+        (["train.decay_fraction=0.5"], "decay_fraction has no effect with schedule=cosine"),
+        (["train.micro_batch_windows=5"], "micro_batch_windows=5 is above batch_windows=4"),
+        (["model.embed.hashed_rows=100"], "hashed_rows has no effect without hashed_k"),
+        (["model.mixers.A.heads=2"], "no layout has the letter 'A'"),
+        (["model.embed.exact_k=[9]"], "put a longer k into hashed_k"),
+        (["model.embed.exact_k=[2, 2]"], "names a k twice"),
+        (["model.embed.hashed_k=[25]"], "hashed_k holds 25"),
+        (["model.stages.0.patch.frame=6"], "frame=6 must be below size_bp=6"),
+        (["model.backbone.layout="], "model.backbone.layout: "),
+        (["model.backbone.layout=''"], "layout is empty"),
+        (["model.backbone.layout=SXL"], "'SXL' can't be read"),
+        (["model.stages.0.encoder=3S"], "'3S' can't be read"),
+        (["model.backbone.layout=A", "model.backbone.width=12"], "4 attention heads of even"),
+        (["model.backbone.width=20"], "is no multiple of mixers.M.group_size=16"),
+        (["model.backbone.layout=A", "model.mixers.A.kv_heads=3"], "no multiple of kv_heads=3"),
+        (["modality=protein"], "exact_k is for nucleic acids"),
+        (["modality=protein", "model.embed.exact_k=[]"], "reverse_complement must be false"),
+        (["data.split.validation=0.95"], "leave nothing to train on"),
+        (
+            ["data.split={by: contig, validation: [a, b], heldout: [b]}"],
+            r"contigs ['b'] are both in validation and in heldout",
+        ),
+    ],
+)
+def test_a_setting_that_has_no_effect_or_does_not_fit_is_an_error(
+    overrides: list[str], message: str
+) -> None:
+    assert message in problem(*overrides)
+
+
+def stage(patch: str) -> str:
+    return f"{{width: 8, mlp_width: 8, encoder: S, decoder: '', patch: {patch}}}"
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "fits"),
+    [
+        ("{kind: fixed, size_bp: 3}", "{kind: fixed, size_bp: 6}", True),
+        ("{kind: fixed, size_bp: 3, frame: 1}", "{kind: fixed, size_bp: 6, frame: 4}", True),
+        ("{kind: fixed, size_bp: 3, frame: 1}", "{kind: fixed, size_bp: 6}", False),
+        ("{kind: fixed, size_bp: 3}", "{kind: fixed, size_bp: 8}", False),
+        ("{kind: fixed, size_bp: 6}", "{kind: fixed, size_bp: 3}", False),
+        ("{kind: none}", "{kind: fixed, size_bp: 5}", True),
+    ],
+)
+def test_inner_patches_close_where_outer_ones_do(outer: str, inner: str, fits: bool) -> None:
+    override = f"model.stages=[{stage(outer)}, {stage(inner)}]"
+    if fits:
+        assert len(loaded(override).model.stages) == 2
+    else:
+        assert "don't close where patches of" in problem(override)
+
+
+@pytest.mark.parametrize("text", ["1e-4", "1.0e-4", "0.0001", "'1e-4'", "1E-4"])
+def test_a_number_means_what_it_says_however_yaml_reads_it(text: str) -> None:
+    assert loaded(f"train.lr={text}").train.lr == 1e-4
+
+
+def test_overrides_are_yaml_at_any_depth_and_the_last_one_counts() -> None:
+    recipe = loaded(
+        "seed=1",
+        "seed=2",
+        "data.reverse_complement=false",
+        "train.patience=null",
+        "model.stages.0.patch={kind: none}",
+        "model.embed={exact_k: [2, 5]}",
+        "model.mixers.L.poles=4",
+        "train.bases=1_000_000",
+        "name=a=b",
+    )
+    assert recipe.seed == 2
+    assert not recipe.data.reverse_complement
+    assert recipe.train.patience is None
+    assert recipe.model.stages[0].patch.kind == "none"
+    assert recipe.model.embed.exact_k == (2, 5)
+    assert recipe.model.mixers.L.poles == 4
+    assert recipe.train.bases == 1_000_000
+    assert recipe.name == "a=b"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("model.stages.7.width=3", "nothing at '7'"),
+        ("model.stages.first.width=3", "nothing at 'first'"),
+        ("seed.value=3", "nothing at "),
+        ("seed=[1", "is no valid YAML"),
+    ],
+)
+def test_an_override_that_can_not_be_applied_says_why(override: str, message: str) -> None:
+    assert message in problem(override)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: [1\nb: 2\n", "line 2: is no valid YAML"),
+        (b"- 1\n", "expected a mapping"),
+        (b"", "expected a mapping"),
+        (b"\xff\xfe\x00", "is no text file"),
+    ],
+)
+def test_a_file_that_is_no_recipe_says_so(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "recipe.yaml").write_bytes(content)
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(tmp_path / "recipe.yaml")
+
+
+def test_a_missing_recipe_and_a_folder_say_so(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no such recipe"):
+        load_recipe(tmp_path / "recipe.yaml")
+    with pytest.raises(RecipeError, match="is a folder"):
+        load_recipe(tmp_path)
+
+
+def test_several_mistakes_are_told_at_once() -> None:
+    text = problem("sed=3", "train.lr=fast")
+    assert "sed:" in text
+    assert "train.lr:" in text
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_resolved_recipe_is_the_same_recipe(path: Path) -> None:
+    recipe = load_recipe(path)
+    again = yaml.safe_load(yaml.safe_dump(recipe.model_dump(mode="json")))
+    assert recipe_from(again, "again") == recipe
+    assert recipe.name == path.stem
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_trains_two_steps(path: Path, tmp_path: Path) -> None:
+    """Its own network and optimiser, on windows of 64 bp."""
+    recipe = load_recipe(
+        path,
+        [
+            "data.window_bp=64",
+            "train.batch_windows=2",
+            "train.micro_batch_windows=null",
+            "train.bases=256",
+            "train.validation_bases=128",
+        ],
+    )
+    report = train(recipe, tmp_path / "run")
+    assert (report.steps, report.stopped) == (2, "finished")
+
+
+@given(
+    terms=st.lists(
+        st.tuples(st.integers(1, 5), st.text("SMLA", min_size=1, max_size=4)), max_size=4
+    )
+)
+def test_a_layout_spells_its_blocks(terms: list[tuple[int, str]]) -> None:
+    text = " ".join(f"{count}*{letters}" if count > 1 else letters for count, letters in terms)
+    assert parse_layout(text) == "".join(letters * count for count, letters in terms)
+
+
+@pytest.mark.parametrize("text", ["2SM", "0*S", "*S", "2*", "S,M", "s", "2*S*M", "SB", "2* S", "-"])
+def test_a_layout_that_can_not_be_read_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match="can't be read"):
+        parse_layout(text)
+
+
+def resolved(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    return definitions[node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+
+
+def test_the_json_schema_stands_alone_and_knows_every_key_of_every_recipe() -> None:
+    schema = json.loads(json.dumps(recipe_schema()))
+    definitions = schema["$defs"]
+
+    def check(node: dict[str, Any], value: Any) -> None:
+        node = resolved(node, definitions)
+        choices = node.get("anyOf") or node.get("oneOf")
+        if choices:
+            mapping = node.get("discriminator")
+            if mapping:
+                reference = mapping["mapping"][value[mapping["propertyName"]]]
+                check({"$ref": reference}, value)
+            elif value is not None:
+                check(next(c for c in choices if c.get("type") != "null"), value)
+        elif isinstance(value, dict):
+            assert node["additionalProperties"] is False
+            assert set(value) <= set(node["properties"])
+            for key, item in value.items():
+                check(node["properties"][key], item)
+
+    for path in RECIPES:
+        check(schema, yaml.safe_load(path.read_text()))
+    text = json.dumps(schema)
+    for reference in {part.split('"')[0] for part in text.split('"#/$defs/')[1:]}:
+        assert reference in definitions
+
+
+def test_a_recipe_can_not_be_changed() -> None:
+    with pytest.raises(Exception, match="frozen"):
+        loaded().seed = 3  # type: ignore[misc]
