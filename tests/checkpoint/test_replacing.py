@@ -55,6 +55,9 @@ def killed_at(call: str, number: int, body: Callable[[], object]) -> bool:
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
     process.join(60)
+    if process.is_alive():
+        process.kill()
+        raise TimeoutError("the copy of this process hangs")
     return process.exitcode == -signal.SIGKILL
 
 

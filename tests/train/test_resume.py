@@ -59,7 +59,10 @@ def killed(body: Callable[[], object]) -> None:
 
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
-    process.join(120)
+    process.join(60)
+    if process.is_alive():
+        process.kill()
+        raise TimeoutError("the copy of this process hangs")
     assert process.exitcode == -signal.SIGKILL
 
 
@@ -248,7 +251,7 @@ def test_a_nan_loss_ends_the_run_and_leaves_what_was_good(
     out = tmp_path / "run"
     with (
         after_step(step, poison),
-        pytest.raises(TrainingError, match=r"nan(.|\n)*--resume"),
+        pytest.raises(TrainingError, match=r"step \d.*\bnan\b"),
     ):
         train(recipe, out)
     for folder in (out / "resume").glob("step-*"):

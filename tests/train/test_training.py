@@ -179,11 +179,21 @@ def test_a_run_too_short_for_a_step_says_so(tiny: MakeRecipe, tmp_path: Path) ->
         train(tiny("train.bases=71"), tmp_path / "run")
 
 
-def test_a_genome_without_letters_says_so(tiny: MakeRecipe, tmp_path: Path) -> None:
+def test_a_batch_of_n_is_a_step_that_moves_nothing(tiny: MakeRecipe, tmp_path: Path) -> None:
     fasta = tmp_path / "n.fa"
     fasta.write_text(f">chr1\n{'N' * 200}\n>chr2\n{'ACGT' * 30}\n")
-    with pytest.raises(TrainingError, match="no base of the batch weighs anything"):
-        train(tiny(f"data.genome={fasta}", "train.validate_every_steps=50"), tmp_path / "run")
+    report = train(tiny(f"data.genome={fasta}"), tmp_path / "run")
+    assert report.steps == 8
+    assert report.validation_bits_per_base == pytest.approx(2, abs=1e-6)
+    assert column(tmp_path / "run", "gradient_norm") == []
+    assert column(tmp_path / "run", "empty_batches")[-1] == 8
+
+
+def test_a_validation_without_letters_says_so(tiny: MakeRecipe, tmp_path: Path) -> None:
+    fasta = tmp_path / "n.fa"
+    fasta.write_text(f">chr1\n{'ACGT' * 50}\n>chr2\n{'N' * 120}\n")
+    with pytest.raises(TrainingError, match="no base of the validation windows weighs anything"):
+        train(tiny(f"data.genome={fasta}"), tmp_path / "run")
 
 
 def test_a_model_of_uniform_letters_ends_at_two_bits(tiny: MakeRecipe, tmp_path: Path) -> None:

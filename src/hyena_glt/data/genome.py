@@ -88,7 +88,7 @@ def open_genome(source: str, cache: Path) -> tuple[Genome, str]:
 def builtin_path(source: str) -> Path:
     """Return the file of a genome that the package brings."""
     name = source.removeprefix(BUILTIN)
-    path = Path(str(resources.files("hyena_glt.demo") / "data" / f"{name}.2bit"))
+    path = Path(str(resources.files("hyena_glt") / "demo" / "data" / f"{name}.2bit"))
     if not path.is_file():
         raise SequenceFileError(f"{source}: no such genome; the package brings builtin:ecoli_dh1")
     return path
