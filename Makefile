@@ -11,13 +11,13 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/hyena-glt demo --out runs/demo
 
-# All tests: the fast suite, then the slow ones.
+# All tests, two at a time; then the demo, alone, so that its times mean something.
 test: $(READY)
-	$(BIN)/pytest
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n 2 -m "not demo"
+	$(BIN)/pytest -m demo
 
 test-fast: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 # What must hold before a commit: format, lint, types, rooms, fast tests.
 check: $(READY)
@@ -25,7 +25,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 # Speed and memory, as JSON.
 bench: $(READY)

@@ -82,13 +82,14 @@ def make_genome(tmp_path: Path) -> "Callable[..., Genome]":
 
     def make(**contigs: str | int) -> "Genome":
         from hyena_glt.data import open_genome
+        from hyena_glt.tokenize import alphabet
 
         records = [
             f">{name} of the test\n{bases if isinstance(bases, str) else letters(bases, seed)}\n"
             for seed, (name, bases) in enumerate(contigs.items())
         ]
         (tmp_path / "genome.fa").write_text("".join(records))
-        return open_genome(str(tmp_path / "genome.fa"), tmp_path / "cache")[0]
+        return open_genome(str(tmp_path / "genome.fa"), alphabet("dna"), tmp_path / "cache")[0]
 
     return make
 

@@ -1,5 +1,6 @@
 """The facade: load a checkpoint and ask it."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from jaxtyping import Float64
 
 from hyena_glt.checkpoint import Checkpoint, build_network, load_checkpoint
 from hyena_glt.config import Recipe
-from hyena_glt.errors import DeviceError
+from hyena_glt.errors import DeviceError, SequenceError
 from hyena_glt.generate import sample
 from hyena_glt.model import HyenaGLT
 from hyena_glt.score import (
@@ -38,13 +39,21 @@ class LoadedModel:
 
         >>> model.score(["ACGTNACGT"])[0].scored_bp  # doctest: +SKIP
         8
+
+        Raises SequenceError for one string instead of a list, and for a letter that the modality
+        doesn't have.
         """
+        _check_list(sequences)
         return score_sequences(self.network, sequences, both_strands)
 
     def surprisal_bits(
         self, sequences: Sequence[str], both_strands: bool = False
     ) -> list[Float64[np.ndarray, " L"]]:
-        """Return -log2 p of every base of each sequence, nan where there is no letter (N)."""
+        """Return -log2 p of every base of each sequence, nan where there is no letter (N).
+
+        Raises SequenceError as :meth:`score` does.
+        """
+        _check_list(sequences)
         return surprisal_bits(self.network, sequences, both_strands)
 
     def score_substitutions(
@@ -79,14 +88,26 @@ def load(path: str | Path, device: str = "cpu") -> LoadedModel:
 
 def check_device(device: str) -> None:
     """Raise DeviceError unless ``device`` (cpu, cuda, cuda:N or mps) is there."""
-    kind = device.partition(":")[0]
-    if kind == "cpu":
-        return
+    match = re.fullmatch(r"(cpu|mps|cuda)(?:(?<=cuda):(0|[1-9][0-9]*))?", device)
+    if match is None:
+        raise DeviceError(f"device {device!r}: expected cpu, cuda, cuda:N or mps")
+    kind, number = match.groups()
     if kind == "cuda":
         if not torch.cuda.is_available():
             raise DeviceError(f"device {device}: this PyTorch sees no CUDA GPU; use --device cpu")
-    elif kind == "mps":
-        if not torch.backends.mps.is_available():
-            raise DeviceError(f"device {device}: this machine has no Apple GPU; use --device cpu")
-    else:
-        raise DeviceError(f"device {device!r}: expected cpu, cuda or mps")
+        count = torch.cuda.device_count()
+        if number is not None and int(number) >= count:
+            raise DeviceError(
+                f"device {device}: this PyTorch sees {count} CUDA GPU(s); use cuda:0 to "
+                f"cuda:{count - 1}"
+            )
+    elif kind == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError(f"device {device}: this machine has no Apple GPU; use --device cpu")
+
+
+def _check_list(sequences: Sequence[str]) -> None:
+    """Raise SequenceError for one string, which is a sequence of strings of one letter too."""
+    if isinstance(sequences, str):
+        raise SequenceError(
+            f"found one string, {sequences[:20]!r}; give a list of sequences, such as ['ACGT']"
+        )

@@ -122,6 +122,34 @@ def test_a_training_state_is_no_checkpoint(tmp_path: Path) -> None:
         load_checkpoint(state)
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if name != "manifest.json"])
+def test_a_file_that_the_manifest_does_not_vouch_for_is_an_error(folder: Path, name: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["sha256"][name]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=f"manifest.json: is damaged, .*SHA-256 of {name}"):
+        load_checkpoint(folder)
+
+
+def test_weights_of_another_network_are_an_error(checkpoint: Checkpoint) -> None:
+    name, tensor = next(iter(checkpoint.weights.items()))
+    for weights in ({**checkpoint.weights, name: tensor[:-1]}, {name: tensor}):
+        with pytest.raises(CheckpointError, match=r"don't fit .*; use the version"):
+            build_network(replace(checkpoint, weights=weights))
+
+
+@pytest.mark.parametrize("name", [".", "../checkpoint", "..", "/"])
+def test_a_folder_without_a_name_of_its_own_is_read_or_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(folder)
+    if name in (".", "../checkpoint"):
+        assert load_checkpoint(Path(name)).provenance.steps >= 0
+    else:
+        with pytest.raises(CheckpointError, match="is no checkpoint"):
+            load_checkpoint(Path(name))
+
+
 def test_another_format_version_is_an_error_that_says_which(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["format_version"] = FORMAT_VERSION + 1

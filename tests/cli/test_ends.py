@@ -68,13 +68,27 @@ def test_a_terminated_run_ends_with_143(
 def test_the_demo_is_shown_in_short_or_as_json(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = {"heldout_bits_per_base": 1.87654, "training_bases": 5_000_000, "version": "0"}
+    report = {
+        "stopped": "finished",
+        "heldout_bits_per_base": 1.87654,
+        "training_bases": 5_000_000,
+    }
     monkeypatch.setattr(hyena_glt.demo, "run_demo", lambda out, **_: report)
     shown = run("demo", "--out", tmp_path).stdout
     assert "1.8765" in shown
     assert "5,000,000" in shown
     assert str(tmp_path / "report.html") in shown
     assert json.loads(run("demo", "--json").stdout) == report
+
+
+def test_a_demo_told_to_stop_ends_with_143_and_says_how_to_go_on(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = {"stopped": "terminated", "training_steps": 3}
+    monkeypatch.setattr(hyena_glt.demo, "run_demo", lambda out, **_: report)
+    result = run("demo", "--out", tmp_path)
+    assert result.exit_code == 143
+    assert "the same command goes on" in result.stdout
 
 
 def test_a_defect_keeps_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

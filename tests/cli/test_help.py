@@ -47,6 +47,11 @@ def test_per_base_says_how_positions_count(run: Run) -> None:
     assert "position (0-based)" in " ".join(shown.split())
 
 
+def test_bed_says_what_is_written_beside_the_input(run: Run) -> None:
+    shown = " ".join(run("score", "fasta", "--help").stdout.replace("│", " ").split())
+    assert "(.fai, of bgzip .gzi too) is written beside the FASTA" in shown
+
+
 def test_version(run: Run) -> None:
     assert run("--version").stdout == f"hyena-glt {hyena_glt.__version__}\n"
 

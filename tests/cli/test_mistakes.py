@@ -11,6 +11,8 @@ import torch
 from typer.testing import Result
 
 from cli.asking import Run, save
+from hyena_glt.api import check_device, load
+from hyena_glt.errors import DeviceError, SequenceError
 
 
 def refused(result: Result, *words: str, code: int = 1) -> None:
@@ -164,6 +166,29 @@ def test_a_device_that_isnt_there_or_isnt_one(
         if not torch.cuda.is_available():
             refused(run(*command, "--device", "cuda"), "no CUDA GPU", "--device cpu")
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("device", ["cuda:2", "cuda:17"])
+def test_a_gpu_beyond_the_last_is_refused(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    check_device("cuda")
+    check_device("cuda:1")
+    with pytest.raises(DeviceError, match=f"{device}: .*2 CUDA GPU.*cuda:0 to cuda:1"):
+        check_device(device)
+
+
+@pytest.mark.parametrize("device", ["cuda:", "cuda:x", "cuda:-1", "cuda:01", "cpu0", ""])
+def test_a_device_that_is_none_is_refused(device: str) -> None:
+    with pytest.raises(DeviceError, match="expected cpu, cuda, cuda:N or mps"):
+        check_device(device)
+
+
+def test_one_string_in_the_place_of_a_list_is_refused(checkpoint: Path) -> None:
+    model = load(checkpoint)
+    for ask in (model.score, model.surprisal_bits):
+        with pytest.raises(SequenceError, match=r"'ACGT'; give a list .* such as \['ACGT'\]"):
+            ask("ACGT")
 
 
 def test_a_run_that_exists_and_one_that_doesnt(run: Run, recipe: Path, tmp_path: Path) -> None:

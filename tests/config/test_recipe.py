@@ -42,6 +42,8 @@ def problem(*overrides: str) -> str:
         ("data.split.guard=3", "did you mean 'guard_bp'?"),
         ("model.stages.0.encode=S", "did you mean 'encoder'?"),
         ("model.stages.0.patch.size=6", "did you mean 'size_bp'?"),
+        ("train.warmup=0.1", "train.warmup: unknown key; did you mean 'warmup_fraction'?"),
+        ("train.final=0.1", "did you mean 'final_lr_fraction'?"),
         ("model.backbone.layouts=S", "did you mean 'layout'?"),
         ("model.mixers.S.widht=5", "did you mean 'width'?"),
         ("model.embed.exact=[2]", "did you mean 'exact_k'?"),
@@ -72,6 +74,9 @@ def test_an_unknown_key_is_an_error_that_suggests_the_nearest(override: str, mes
         ("train.ema_decay=1", "train.ema_decay: "),
         ("data.soft_mask_weight=1.5", "data.soft_mask_weight: "),
         ("train.betas=[0.9]", "train.betas"),
+        ("train.betas=[1.0, 0.9]", "train.betas.0: "),
+        ("train.betas=[0.9, -0.1]", "train.betas.1: "),
+        (f"seed={2**63}", "seed: "),
     ],
 )
 def test_what_is_missing_or_of_a_wrong_type_is_named_with_what_was_found(
@@ -80,6 +85,9 @@ def test_what_is_missing_or_of_a_wrong_type_is_named_with_what_was_found(
     text = problem(override)
     assert message in text
     assert str(TINY) in text
+
+
+PROTEIN = ("modality=protein", "model.embed.exact_k=[]", "data.reverse_complement=false")
 
 
 @pytest.mark.parametrize(
@@ -103,6 +111,15 @@ def test_what_is_missing_or_of_a_wrong_type_is_named_with_what_was_found(
         (["model.backbone.layout=A", "model.mixers.A.kv_heads=3"], "no multiple of kv_heads=3"),
         (["modality=protein"], "exact_k is for nucleic acids"),
         (["modality=protein", "model.embed.exact_k=[]"], "reverse_complement must be false"),
+        ([*PROTEIN, "model.embed.hashed_k=[3, 15]"], "hashed_k holds 15: 20**15"),
+        (
+            ["data.window_bp=5"],
+            "model.stages.0.patch.size_bp=6 is above data.window_bp=5",
+        ),
+        (
+            ["model.backbone.layout=A", "model.mixers.A.window_bp=6"],
+            "model.mixers.A.window_bp=6 reaches no further than the largest patch (size_bp=6)",
+        ),
         (["data.split.validation=0.95"], "leave nothing to train on"),
         (
             ["data.split={by: contig, validation: [a, b], heldout: [b]}"],
@@ -114,6 +131,39 @@ def test_a_setting_that_has_no_effect_or_does_not_fit_is_an_error(
     overrides: list[str], message: str
 ) -> None:
     assert message in problem(*overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model.embed={hashed_k: [24]}",),
+        (*PROTEIN, "model.embed.hashed_k=[14]"),
+        ("data.window_bp=6",),
+        ("model.backbone.layout=A", "model.mixers.A.window_bp=7"),
+        ("model.stages.0.encoder=A", "model.mixers.A.window_bp=5"),
+        (f"seed={2**63 - 1}",),
+        ("train.betas=[0, 0.999]",),
+    ],
+)
+def test_the_last_value_that_fits_is_taken(overrides: tuple[str, ...]) -> None:
+    loaded(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("override", "path"),
+    [
+        ("model.stages.0.patch.sizebp=6", "model.stages.0.patch.sizebp: unknown key; did you"),
+        ("model.stages.0.patch.size_bp=1", "model.stages.0.patch.size_bp: "),
+        ("model.stages.0.patch={kind: fixed}", "model.stages.0.patch.size_bp: required"),
+        ("model.stages.0.patch.fixed=1", "model.stages.0.patch.fixed: unknown key; known keys"),
+        ("data.split.guard_bp=-1", "data.split.guard_bp: "),
+    ],
+)
+def test_a_mistake_is_named_by_its_path_in_the_yaml_and_told_once(override: str, path: str) -> None:
+    """No tag of a union in the path, and nothing on the list that holds the mistake."""
+    text = problem(override)
+    assert text.startswith(f"{TINY}: {path}")
+    assert ";" not in text.removeprefix(f"{TINY}: {path}")
 
 
 def stage(patch: str) -> str:
@@ -186,6 +236,8 @@ def test_an_override_that_can_not_be_applied_says_why(override: str, message: st
     [
         (b"a: [1\nb: 2\n", "line 2: is no valid YAML"),
         (b"- 1\n", "expected a mapping"),
+        (b"a:\n  b: 1\n  c: 2\n  b: 3\n", "line 4: is no valid YAML: the key 'b' stands"),
+        (b"a: 1\nb: 2\na: 3\n", "line 3: is no valid YAML: the key 'a' stands"),
         (b"", "expected a mapping"),
         (b"\xff\xfe\x00", "is no text file"),
     ],
@@ -284,3 +336,7 @@ def test_the_json_schema_stands_alone_and_knows_every_key_of_every_recipe() -> N
 def test_a_recipe_can_not_be_changed() -> None:
     with pytest.raises(Exception, match="frozen"):
         loaded().seed = 3  # type: ignore[misc]
+
+
+def test_a_key_may_stand_in_a_merged_mapping_too() -> None:
+    assert loaded("objective={<<: {kind: other}, kind: causal}").objective.kind == "causal"

@@ -9,7 +9,7 @@ import pytest
 from hyena_glt.data import open_genome
 from hyena_glt.errors import SequenceFileError
 from hyena_glt.io import Record, write_twobit
-from hyena_glt.tokenize import decode
+from hyena_glt.tokenize import alphabet, decode
 
 CONTIGS = {"chr1": "ACGTNNNNacgtACGTAC" * 9, "chr2": "ggggNNNNNTTTTA", "chr3": "A"}
 
@@ -26,7 +26,7 @@ def test_every_interval_of_every_file_is_the_same(tmp_path: Path, name: str) -> 
         write_twobit(path, (Record(n, "", bases) for n, bases in CONTIGS.items()))
     else:
         write_fasta(path)
-    genome, checksum = open_genome(str(path), tmp_path / "cache")
+    genome, checksum = open_genome(str(path), alphabet("dna"), tmp_path / "cache")
     assert len(checksum) == 64
     assert genome.names == tuple(CONTIGS)
     rng = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def test_every_interval_of_every_file_is_the_same(tmp_path: Path, name: str) -> 
 
 def test_what_is_fetched_may_be_changed_without_changing_the_genome(tmp_path: Path) -> None:
     write_fasta(tmp_path / "genome.fa")
-    genome, _ = open_genome(str(tmp_path / "genome.fa"), tmp_path / "cache")
+    genome, _ = open_genome(str(tmp_path / "genome.fa"), alphabet("dna"), tmp_path / "cache")
     genome.fetch_bytes("chr1", 0, 4)[:] = 0
     assert decode(genome.fetch_bytes("chr1", 0, 4)) == "ACGT"
 
@@ -51,12 +51,12 @@ def test_what_is_fetched_may_be_changed_without_changing_the_genome(tmp_path: Pa
 def test_a_fasta_is_unpacked_once_and_again_when_it_changes(tmp_path: Path) -> None:
     fasta, cache = tmp_path / "genome.fa", tmp_path / "cache"
     write_fasta(fasta)
-    open_genome(str(fasta), cache)
+    open_genome(str(fasta), alphabet("dna"), cache)
     stamps = {file: file.stat().st_mtime_ns for file in cache.iterdir()}
-    open_genome(str(fasta), cache)
+    open_genome(str(fasta), alphabet("dna"), cache)
     assert {file: file.stat().st_mtime_ns for file in cache.iterdir()} == stamps
     fasta.write_text(">chr1\nTTTT\n")
-    genome, _ = open_genome(str(fasta), cache)
+    genome, _ = open_genome(str(fasta), alphabet("dna"), cache)
     assert decode(genome.fetch_bytes("chr1", 0, 4)) == "TTTT"
 
 
@@ -64,7 +64,7 @@ def test_a_fasta_that_can_not_be_read_leaves_no_half_copy(tmp_path: Path) -> Non
     fasta = tmp_path / "genome.fa"
     fasta.write_text(">chr1\nACGT\n>chr1\nACGT\n")
     with pytest.raises(SequenceFileError, match="chr1"):
-        open_genome(str(fasta), tmp_path / "cache")
+        open_genome(str(fasta), alphabet("dna"), tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -79,5 +79,5 @@ def test_a_fasta_that_can_not_be_read_leaves_no_half_copy(tmp_path: Path) -> Non
 def test_a_genome_that_is_not_there_says_so(tmp_path: Path, source: str, message: str) -> None:
     path = source if source.startswith("builtin:") else str(tmp_path / source)
     with pytest.raises(SequenceFileError, match=message):
-        open_genome(path, tmp_path / "cache")
+        open_genome(path, alphabet("dna"), tmp_path / "cache")
     assert not (tmp_path / "cache").exists()

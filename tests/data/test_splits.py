@@ -89,6 +89,10 @@ def test_by_region_no_training_base_is_within_a_guard(edges: list[int], guard_bp
         "heldout": [f"chr1:{c}-{d}"],
         "guard_bp": guard_bp,
     }
+    if c - b < guard_bp:
+        with pytest.raises(RecipeError, match=f"{c - b} bp apart, expected guard_bp={guard_bp} or"):
+            split(Lengths(chr1=100, chr2=10), split=config)
+        return
     parts = split(Lengths(chr1=100, chr2=10), split=config)
     trained = {i for r in parts.train if r.contig == "chr1" for i in range(r.start, r.end)}
     kept = {*range(a, b), *range(c, d)}
@@ -145,6 +149,15 @@ BY_CONTIG = {"by": "contig", "validation": ["chr2"]}
         ({"split": {**REGION, "validation": ["chr1:90-101"]}}, "doesn't lie within chr1, 0-100"),
         ({"split": {**REGION, "validation": ["chr7:1-2"]}}, "no contig 'chr7'"),
         ({"split": {**REGION, "heldout": ["chr1:9-12"]}}, r"overlaps chr1:9-12 \(heldout\)"),
+        (
+            {"split": {**REGION, "validation": ["chr1:0-50", "chr1:60-70", "chr1:40-45"]}},
+            r"chr1:0-50 \(validation\) overlaps chr1:40-45 \(validation\)",
+        ),
+        ({"split": {**REGION, "validation": ["chr1:0-9"] * 2}}, "overlaps chr1:0-9"),
+        (
+            {"split": {**REGION, "heldout": ["chr1:18-20", "chr2:0-9"], "guard_bp": 9}},
+            r"chr1:0-10 \(validation\) and chr1:18-20 \(heldout\) are 8 bp apart, .*guard_bp=9",
+        ),
         ({"split": {**REGION, "guard_bp": 1000}, "contigs": ["chr1"]}, "no base in train"),
         ({"split": {"by": "fraction", "guard_bp": 40}}, "too short for guard_bp=40"),
     ],
@@ -163,3 +176,8 @@ def test_a_contigs_name_may_hold_a_colon() -> None:
     genome = Lengths(**{"HLA:A*01": 50_000})
     parts = split(genome, split={**REGION, "validation": ["HLA:A*01:0-10"]})
     assert parts.validation == (Region("HLA:A*01", 0, 10),)
+
+
+def test_regions_of_one_part_may_be_neighbours() -> None:
+    parts = split(Lengths(chr1=50_000), split={**REGION, "validation": ["chr1:5-10", "chr1:0-5"]})
+    assert [str(region) for region in parts.validation] == ["chr1:5-10", "chr1:0-5"]

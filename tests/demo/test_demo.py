@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.demo, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,6 @@ def report(finished: Path) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
 def test_the_model_beats_what_counting_can_do(report: dict[str, Any]) -> None:
     assert report["training_bases"] <= 6_000_000
     assert report["parameters"] <= 2_000_000
@@ -43,8 +42,6 @@ def test_the_model_beats_what_counting_can_do(report: dict[str, Any]) -> None:
     assert report["heldout_bits_per_base_unshared"] < report["mixture_bits_per_base_unshared"]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
 def test_it_finds_stop_codons_worse_than_synonymous_changes(report: dict[str, Any]) -> None:
     assert report["auroc_stop_vs_synonymous"] >= 0.80
     assert report["auroc_stop_vs_synonymous"] > report["markov_auroc_stop_vs_synonymous"]
@@ -54,15 +51,11 @@ def test_it_finds_stop_codons_worse_than_synonymous_changes(report: dict[str, An
         assert report["snvs"][consequence] >= 300
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
 def test_memory_stays_under_4_gb(report: dict[str, Any]) -> None:
     assert report["peak_memory_bytes"] < 4e9
     assert report["seconds_train"] < report["seconds_total"]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
 def test_the_held_out_score_is_what_the_command_line_gives(
     finished: Path, report: dict[str, Any]
 ) -> None:
@@ -77,8 +70,6 @@ def test_the_held_out_score_is_what_the_command_line_gives(
     assert float(row["bits_per_base"]) == pytest.approx(report["heldout_bits_per_base"], rel=1e-6)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
 def test_the_page_needs_nothing_beside_it(finished: Path) -> None:
     page = (finished / "report.html").read_text()
     assert page.count("<svg") == 3

@@ -1,5 +1,7 @@
+import errno
 import gzip
 import importlib.util
+import os
 import sys
 from importlib.metadata import version
 from importlib.resources import files
@@ -8,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hyena_glt.errors import MissingExtraError, SequenceError, SequenceFileError
+from hyena_glt.errors import MissingExtraError, SequenceError, SequenceFileError, StorageError
 from hyena_glt.evaluate.coding import TABLE_11
 from hyena_glt.evaluate.genes import Gene, call_genes, genes_within, read_genes, write_genes
 
@@ -40,6 +42,24 @@ def test_what_is_written_is_read_back_and_the_bytes_are_the_same(tmp_path: Path)
     assert first.read_bytes() == second.read_bytes()
     assert first.read_bytes()[4:8] == bytes(4)  # no time in the gzip header
     assert b"# two genes\n" in gzip.decompress(first.read_bytes())
+
+
+def test_a_write_that_fails_keeps_the_old_genes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "genes.gff3.gz"
+    write_genes(path, [Gene("chr", 0, 9, "+", "old")], "test")
+    write_bytes = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        write_bytes(self, data[:5])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StorageError, match="free some space"):
+        write_genes(path, [Gene("chr", 0, 9, "+", "new")], "test")
+    assert [gene.name for gene in read_genes(path)] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

@@ -82,3 +82,19 @@ def test_too_few_genes_is_an_error_that_names_what_is_short() -> None:
         sample_snvs(sequence, [], per_class=10, min_genes=0, seed=0)
     with pytest.raises(HyenaGLTError, match="10 SNVs a class can't come from 40 genes"):
         sample_snvs(sequence, genes, per_class=10, min_genes=40, seed=0)
+
+
+def test_neighbours_mask_what_they_share_with_a_gene_and_give_no_snv() -> None:
+    sequence, genes = contig_of_genes(3)
+    partial = Gene("chr", genes[1].start, genes[1].start + 30, "-", "cut", partial=True)
+    whole = Gene("chr", genes[2].start + 30, genes[2].end, "-", "other")
+    picked = [genes[0], genes[1], genes[2]]
+    neighbours = [*genes, partial, whole]  # the picked ones among them count once
+    sample = sample_snvs(
+        sequence, picked, per_class=10_000, min_genes=1, seed=0, neighbours=neighbours
+    )
+    every = np.concatenate([coding_snvs(sequence, gene, i) for i, gene in enumerate(picked)])
+    position = every["position"]
+    shared = (position >= partial.start) & (position < partial.end)
+    shared |= (position >= whole.start) & (position < whole.end)
+    assert sorted(sample.tolist()) == sorted(every[~shared].tolist())

@@ -137,3 +137,20 @@ def test_a_file_system_that_cannot_flush_folders_is_no_error(
 
     monkeypatch.setattr(os, "fsync", refuse)
     fsync_folder(tmp_path)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_is_refused_and_not_replaced(tmp_path: Path, linked: bool) -> None:
+    pipe = target = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    if linked:
+        target = tmp_path / "link"
+        target.symlink_to(pipe)
+    reached = False
+    with (
+        pytest.raises(StorageError, match=f"{target}: is no regular file.*give the name of a file"),
+        replacing_file(target),
+    ):
+        reached = True
+    assert not reached
+    assert pipe.is_fifo()

@@ -333,6 +333,53 @@ def test_another_recipe_can_not_be_resumed(whole: Whole, tiny: MakeRecipe, tmp_p
         train(tiny(), tmp_path / "nothing", resume=True)
 
 
+def test_an_early_stop_is_not_trained_on(tiny: MakeRecipe, tmp_path: Path) -> None:
+    recipe = tiny("train.patience=1", "train.lr=1e-12", "train.validate_every_steps=1")
+    first = train(recipe, tmp_path / "run")
+    assert first.stopped == "early"
+    assert train(recipe, tmp_path / "run", resume=True) == first
+
+
+def test_a_resumed_run_remembers_how_it_began(
+    tiny: MakeRecipe, whole: Whole, tmp_path: Path
+) -> None:
+    _, done = whole("adamw")
+    recipe, out = tiny(), tmp_path / "run"
+    with after_step(2, lambda _: os.kill(os.getpid(), signal.SIGTERM)):
+        train(recipe, out, init_from=done / "checkpoint", command="the first")
+    report = train(recipe, out, resume=True, command="the second")
+    provenance = load_checkpoint(out / "checkpoint").provenance
+    assert provenance.command == "the first"
+    assert provenance.initialised_from == str(done / "checkpoint")
+    assert report.training_bases == LAST * 72
+
+
+def test_a_genome_that_changed_can_not_be_resumed(tiny: MakeRecipe, tmp_path: Path) -> None:
+    genome, out = tmp_path / "genome.fa", tmp_path / "run"
+    genome.write_text(Path(tiny().data.genome).read_text())
+    recipe = tiny(f"data.genome={genome}")
+    with after_step(2, lambda _: os.kill(os.getpid(), signal.SIGTERM)):
+        train(recipe, out)
+    genome.write_text(genome.read_text() + "A\n")
+    with pytest.raises(RecipeError, match="other data"):
+        train(recipe, out, resume=True)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+def test_a_damaged_record_says_so(content: str, tiny: MakeRecipe, tmp_path: Path) -> None:
+    recipe, out = tiny(), tmp_path / "run"
+    train(recipe, out)
+    (out / "run.json").write_text(content)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        train(recipe, out, resume=True)
+
+
+def test_a_run_leaves_the_files_of_its_folder_alone(tiny: MakeRecipe, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("# mine")
+    train(tiny(), tmp_path)
+    assert (tmp_path / "recipe.yaml").read_text() == "# mine"
+
+
 def test_a_folder_with_a_run_is_not_trained_over(whole: Whole) -> None:
     recipe, out = whole("adamw")
     with pytest.raises(RecipeError, match="holds a run already"):

@@ -63,7 +63,7 @@ def test_the_kept_network_gives_the_validation_that_the_report_names(
     recipe = tiny("train.lr=0.02")
     report = train(recipe, tmp_path / "run")
     checkpoint = load_checkpoint(Path(report.checkpoint))
-    genome, checksum = open_genome(recipe.data.genome, tmp_path / "cache")
+    genome, checksum = open_genome(recipe.data.genome, alphabet("dna"), tmp_path / "cache")
     assert list(checkpoint.provenance.data_sha256.values()) == [checksum]
     split = split_genome(genome, recipe.data)
     windows = validation_windows(

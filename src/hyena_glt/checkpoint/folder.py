@@ -73,10 +73,21 @@ class Checkpoint:
 
 
 def build_network(checkpoint: Checkpoint) -> HyenaGLT:
-    """Return the network with the checkpoint's weights, in evaluation mode."""
+    """Return the network with the checkpoint's weights, in evaluation mode.
+
+    Raises CheckpointError where the weights aren't those of the recipe's network.
+    """
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to draw
         network = HyenaGLT(checkpoint.recipe.model, checkpoint.recipe.modality)
-    network.load_state_dict(checkpoint.weights)
+    try:
+        network.load_state_dict(checkpoint.weights)
+    except RuntimeError as error:
+        problem = " ".join(str(error).split())
+        raise CheckpointError(
+            f"checkpoint {checkpoint.recipe.name!r}: its weights don't fit the network that this "
+            f"version builds from its recipe ({problem:.500}); use the version of hyena-glt that "
+            "provenance.json names"
+        ) from None
     return network.eval()
 
 
@@ -111,12 +122,17 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     Raises CheckpointError for a folder that is none, a damaged one, or another format version.
     """
     folder = standing_folder(folder)
-    check_manifest(folder)
+    checked = check_manifest(folder)
     for name in _FILES:
         if not (folder / name).is_file():
             raise CheckpointError(
                 f"{folder}: is no checkpoint, it has no {name}; expected a folder such as "
                 "runs/demo/checkpoint (states in resume/ are for --resume)"
+            )
+        if name not in checked:
+            raise CheckpointError(
+                f"{folder / _MANIFEST}: is damaged, it has no SHA-256 of {name}; restore "
+                "the folder from a copy"
             )
     recipe = recipe_from(yaml.safe_load((folder / "recipe.yaml").read_text()), f"{folder}/recipe")
     for name, expected in (
@@ -145,8 +161,11 @@ def write_manifest(folder: Path) -> None:
     (folder / _MANIFEST).write_text(text, encoding="utf-8")
 
 
-def check_manifest(folder: Path) -> None:
-    """Raise CheckpointError unless ``folder`` is a whole checkpoint of this format."""
+def check_manifest(folder: Path) -> frozenset[str]:
+    """Return the names of the files that the manifest lists, all of them whole.
+
+    Raises CheckpointError unless ``folder`` is a whole checkpoint of this format.
+    """
     manifest = folder / _MANIFEST
     if not folder.exists():
         raise CheckpointError(f"{folder}: no such folder; expected a checkpoint")
@@ -174,6 +193,7 @@ def check_manifest(folder: Path) -> None:
                 f"{file}: is damaged, its SHA-256 isn't the one in {_MANIFEST}; restore the folder "
                 "from a copy"
             )
+    return frozenset(name for name, _ in sums)
 
 
 def _vocabulary(recipe: Recipe) -> dict[str, Any]:

@@ -81,7 +81,8 @@ def _system_error(error: BaseException) -> int | None:
 
 
 def _beside(target: Path) -> tuple[Path, Path]:
-    return target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.previous")
+    whole = Path(os.path.abspath(target))  # "." and ".." have no name of their own
+    return whole.parent / f".{whole.name}.partial", whole.parent / f".{whole.name}.previous"
 
 
 def _fsync_file(path: Path) -> None:

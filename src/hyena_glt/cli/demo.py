@@ -42,6 +42,8 @@ def demo(
     if as_json:
         show_json(report)
     if report["stopped"] == "terminated":
+        if not as_json:
+            typer.echo("terminated while training; the state is saved: the same command goes on")
         raise typer.Exit(EXIT_TERMINATED)
     if as_json:
         return

@@ -23,7 +23,8 @@ def fasta(
     bed: Annotated[
         Path | None,
         typer.Option(
-            help="Score these intervals instead of whole records; - reads the other strand."
+            help="Score these intervals instead of whole records; - reads the other strand. "
+            "An index (.fai, of bgzip .gzi too) is written beside the FASTA."
         ),
     ] = None,
     both_strands: Annotated[

@@ -28,7 +28,12 @@ class RegionSplitConfig(Config):
     by: Literal["region"]
     validation: tuple[str, ...] = Field(min_length=1)
     heldout: tuple[str, ...] = ()
-    guard_bp: int = Field(10_000, ge=0, description="bases left out around each kept interval")
+    guard_bp: int = Field(
+        10_000,
+        ge=0,
+        description="bases left out around each kept interval; validation and heldout lie this far "
+        "apart at least",
+    )
 
 
 class FractionSplitConfig(Config):
@@ -57,7 +62,8 @@ class DataConfig(Config):
     """A genome cut into windows."""
 
     genome: str = Field(
-        description="path of a FASTA (plain, gzip, bgzip) or .2bit file, or 'builtin:ecoli_dh1'"
+        description="path of a FASTA (plain, gzip, bgzip) or .2bit file, or 'builtin:ecoli_dh1'; "
+        "a relative path starts at the working folder, and ~ is not expanded"
     )
     window_bp: int = Field(ge=1, description="bases of a training window")
     split: SplitConfig

@@ -38,7 +38,10 @@ def recipe_from(data: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        lines = [_describe(details, data) for details in error.errors()]
+        # A list whose item failed is told to be too short as well.
+        found = error.errors()
+        parents = {e["loc"][:depth] for e in found for depth in range(len(e["loc"]))}
+        lines = [_describe(details) for details in found if details["loc"] not in parents]
         raise RecipeError(f"{where}: " + "; ".join(lines)) from None
 
 
@@ -47,14 +50,34 @@ def recipe_schema() -> dict[str, Any]:
     return Recipe.model_json_schema()
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """SafeLoader, but a key that stands twice in a mapping is an error."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {key.value!r} stands there a second time; keep one",
+                        problem_mark=key.start_mark,
+                    )
+                seen.add((key.tag, key.value))
+        return node
+
+
 def _read_yaml(text: str, where: str) -> Any:
+    loader = _OnceLoader(text)
     try:
-        return yaml.safe_load(text)
+        return loader.get_single_data()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or "can't be parsed"
         raise RecipeError(f"{where}{line}: is no valid YAML: {problem}") from None
+    finally:
+        loader.dispose()
 
 
 def _override(data: dict[str, Any], override: str) -> None:
@@ -81,14 +104,14 @@ def _override(data: dict[str, Any], override: str) -> None:
         raise RecipeError(f"override {override!r}: nothing at {last!r} to set")
 
 
-def _describe(details: Any, data: dict[str, Any]) -> str:
+def _describe(details: Any) -> str:
     """Return 'key: problem', with the nearest known key where one is unknown."""
     steps = [str(step) for step in details["loc"]]
-    path = ".".join(steps) or "recipe"
+    shown, known = _locate(steps)
+    path = ".".join(shown) or "recipe"
     if details["type"] == "extra_forbidden":
-        known = _known_keys(steps[:-1])
-        near = get_close_matches(steps[-1], known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        near = _nearest(steps[-1], known)
+        hint = f"did you mean {near!r}?" if near else f"known keys: {', '.join(known)}"
         return f"{path}: unknown key; {hint}"
     if details["type"] == "missing":
         return f"{path}: required key is missing"
@@ -99,20 +122,37 @@ def _describe(details: Any, data: dict[str, Any]) -> str:
     return f"{path}: {message}, found {found!r}"
 
 
-def _known_keys(steps: list[str]) -> list[str]:
-    """Return the keys allowed at ``steps``, read off the JSON schema (union tags included)."""
+def _nearest(key: str, known: list[str]) -> str | None:
+    """Return the known key that ``key`` begins, or else is most like."""
+    begun = [name for name in known if name.startswith(key)]
+    near = get_close_matches(key, begun, 1, cutoff=0) or get_close_matches(key, known, 1)
+    return near[0] if near else None
+
+
+def _locate(steps: list[str]) -> tuple[list[str], list[str]]:
+    """Return (``steps`` as a user writes them, the keys allowed beside the last).
+
+    Read off the JSON schema; pydantic puts a union's tag, such as 'fixed', among the steps.
+    """
     schema = recipe_schema()
     definitions = schema["$defs"]
 
     def resolve(node: dict[str, Any]) -> dict[str, Any]:
         return definitions[node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
 
-    node = resolve(schema)
+    node, beside = resolve(schema), resolve(schema)
+    shown = []
     for step in steps:
+        tagged = node.get("discriminator", {}).get("mapping", {})
+        if step in tagged:
+            node = resolve({"$ref": tagged[step]})
+            continue
+        shown.append(step)
+        beside = node
         if step in node.get("properties", {}):
             node = resolve(node["properties"][step])
         elif "items" in node and step.isdigit():
             node = resolve(node["items"])
-        elif step in node.get("discriminator", {}).get("mapping", {}):
-            node = resolve({"$ref": node["discriminator"]["mapping"][step]})
-    return sorted(node.get("properties", {}))
+        else:
+            node = {}
+    return shown, sorted(beside.get("properties", {}))

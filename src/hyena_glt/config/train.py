@@ -1,10 +1,12 @@
 """What is minimised, and how."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from hyena_glt.config.base import Config
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ObjectiveConfig(Config):
@@ -27,7 +29,7 @@ class TrainConfig(Config):
     lr: float = Field(2e-3, gt=0, description="peak rate of AdamW's parameters")
     muon_lr: float = Field(0.02, gt=0, description="peak rate of Muon's matrices")
     weight_decay: float = Field(0.1, ge=0, description="of matrices only")
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Decay, Decay] = (0.9, 0.95)
     clip_norm: float | None = Field(1.0, gt=0, description="largest norm of the gradient")
     warmup_fraction: float = Field(0.02, ge=0, lt=1)
     schedule: Literal["cosine", "constant_then_decay"] = "cosine"
@@ -38,7 +40,9 @@ class TrainConfig(Config):
     ema_decay: float | None = Field(
         None, gt=0, lt=1, description="average of the weights; validated and kept instead of them"
     )
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="of training; validation always runs in fp32"
+    )
     validate_every_steps: int = Field(100, ge=1)
     validation_bases: int = Field(200_000, ge=1, description="bases read at each validation")
     patience: int | None = Field(

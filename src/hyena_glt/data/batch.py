@@ -21,17 +21,25 @@ class Batch(NamedTuple):
     weight: Float[Tensor, "B L"]  # 0 where there is no target
 
 
-def rows_of(sequences: Sequence[UInt8[np.ndarray, "..."]]) -> tuple[Tensor, Tensor]:
-    """Return (ids, length) of rows that open with BOS and hold all bases but the last.
+def rows_of(
+    sequences: Sequence[UInt8[np.ndarray, "..."]], start: int = 0, end: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return (ids, length) of positions ``start`` to ``end`` of rows that open with BOS.
 
-    Each sequence has one base at least. A row has as many positions as its sequence has bases, and
-    position t predicts base t.
+    A row has as many positions as its sequence has bases: BOS and all bases but the last; position
+    t predicts base t. ``length`` counts each row's positions in the piece, which may be none.
     """
-    length = torch.tensor([len(sequence) for sequence in sequences])
-    ids = torch.full((len(sequences), int(length.max())), PAD)
+    longest = max(len(sequence) for sequence in sequences)
+    end = longest if end is None else min(end, longest)
+    ids = torch.full((len(sequences), end - start), PAD)
     for row, sequence in enumerate(sequences):
-        ids[row, 0] = BOS
-        ids[row, 1 : len(sequence)] = torch.from_numpy(sequence[:-1].astype(np.int64))
+        first = 1 if start == 0 else 0
+        if first and len(sequence):
+            ids[row, 0] = BOS
+        bases = sequence[max(start - 1, 0) : min(end, len(sequence)) - 1]
+        if len(sequence) > start:
+            ids[row, first : first + len(bases)] = torch.from_numpy(bases.astype(np.int64))
+    length = torch.tensor([min(max(len(s) - start, 0), end - start) for s in sequences])
     return ids, length
 
 

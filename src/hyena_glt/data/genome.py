@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from hyena_glt.errors import SequenceFileError
 from hyena_glt.io import TwoBitGenome, read_fasta, replacing_file
-from hyena_glt.tokenize import encode
+from hyena_glt.tokenize import Alphabet, encode
 
 BUILTIN = "builtin:"
 _TWOBIT_SIGNATURES = (b"\x1a\x41\x27\x43", b"\x43\x27\x41\x1a")
@@ -67,13 +67,14 @@ class ByteGenome:
         return self._spans[name]
 
 
-def open_genome(source: str, cache: Path) -> tuple[Genome, str]:
+def open_genome(source: str, letters: Alphabet, cache: Path) -> tuple[Genome, str]:
     """Return (the genome, sha256 of its file).
 
     ``source`` is a path, or ``builtin:ecoli_dh1`` for the genome that the package brings. A FASTA
-    is unpacked into ``cache`` once; the copy is made anew when the file's checksum changes.
+    is unpacked into ``cache`` once; the copy is made anew when the file's checksum changes. Raises
+    SequenceFileError, and SequenceError for a letter that the modality of ``letters`` doesn't have.
     """
-    path = builtin_path(source) if source.startswith(BUILTIN) else Path(source)
+    path = builtin_path(source) if source.startswith(BUILTIN) else Path(source).expanduser()
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "no such file"
         raise SequenceFileError(f"{path}: {kind}; expected a FASTA or .2bit genome")
@@ -81,8 +82,10 @@ def open_genome(source: str, cache: Path) -> tuple[Genome, str]:
     with path.open("rb") as file:
         is_twobit = file.read(4) in _TWOBIT_SIGNATURES
     if is_twobit:
+        if letters.modality == "protein":
+            raise SequenceFileError(f"{path}: a .2bit file holds DNA; use a FASTA for proteins")
         return TwoBitGenome(path), checksum
-    return _unpacked(path, checksum, cache), checksum
+    return _unpacked(path, letters, checksum, cache), checksum
 
 
 def builtin_path(source: str) -> Path:
@@ -100,14 +103,15 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _unpacked(path: Path, checksum: str, cache: Path) -> ByteGenome:
-    target = cache / f"{checksum[:16]}.bytes"
-    if not target.with_suffix(".json").is_file():
+def _unpacked(path: Path, letters: Alphabet, checksum: str, cache: Path) -> ByteGenome:
+    target = cache / f"{letters.modality}-{checksum[:16]}.bytes"
+    if not (target.is_file() and target.with_suffix(".json").is_file()):
         cache.mkdir(parents=True, exist_ok=True)
         contigs, start = [], 0
         with replacing_file(target) as aside, aside.open("wb") as file:
             for record in read_fasta(path):
                 ids = encode(record.sequence)
+                letters.validate(ids, f"{path}, record {record.name}")
                 file.write(ids.tobytes())
                 contigs.append((record.name, start, len(ids)))
                 start += len(ids)

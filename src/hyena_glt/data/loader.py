@@ -1,4 +1,4 @@
-"""The training stream: resumable in the middle of a pass, on any number of processes."""
+"""The training stream: resumable in the middle of a pass."""
 
 import warnings
 

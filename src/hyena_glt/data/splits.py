@@ -90,10 +90,7 @@ def _by_contig(lengths: dict[str, int], config: ContigSplitConfig) -> Split:
 def _by_region(lengths: dict[str, int], config: RegionSplitConfig) -> Split:
     validation = tuple(parse_region(text, lengths) for text in config.validation)
     heldout = tuple(parse_region(text, lengths) for text in config.heldout)
-    for mine in validation:
-        for other in heldout:
-            if mine.contig == other.contig and mine.start < other.end and other.start < mine.end:
-                raise RecipeError(f"data.split: {mine} (validation) overlaps {other} (heldout)")
+    _check_apart({"validation": validation, "heldout": heldout}, config.guard_bp)
     train: list[Region] = []
     for contig, length in lengths.items():
         free = 0
@@ -103,6 +100,27 @@ def _by_region(lengths: dict[str, int], config: RegionSplitConfig) -> Split:
             free = max(free, min(length, region.end + config.guard_bp))
         train.append(Region(contig, free, length))
     return Split(tuple(r for r in train if r.length_bp > 0), validation, heldout)
+
+
+def _check_apart(parts: dict[str, tuple[Region, ...]], guard_bp: int) -> None:
+    """Raise RecipeError where regions overlap, or those of two parts are nearer than a guard."""
+    last: dict[tuple[str, str], Region] = {}
+    kept = sorted((region, part) for part, regions in parts.items() for region in regions)
+    for region, part in kept:
+        for other_part in parts:
+            other = last.get((region.contig, other_part))
+            if other is None:
+                continue
+            gap_bp = region.start - other.end
+            pair = f"data.split: {other} ({other_part})"
+            if gap_bp < 0:
+                raise RecipeError(f"{pair} overlaps {region} ({part}); name every base once")
+            if other_part != part and gap_bp < guard_bp:
+                raise RecipeError(
+                    f"{pair} and {region} ({part}) are {gap_bp} bp apart, expected "
+                    f"guard_bp={guard_bp} or more; move one of them, or use a smaller guard_bp"
+                )
+        last[region.contig, part] = region
 
 
 def _by_fraction(lengths: dict[str, int], config: FractionSplitConfig) -> Split:

@@ -36,10 +36,11 @@ class DemoGenome:
 
 def read_demo_genome(recipe: Recipe, cache: Path) -> DemoGenome:
     """Return the genome that ``recipe`` trains on, cut as it says."""
-    genome, _ = open_genome(recipe.data.genome, cache)
+    dna = alphabet(recipe.modality)
+    genome, _ = open_genome(recipe.data.genome, dna, cache)
     (contig,) = genome.names
     ids = genome.fetch_bytes(contig, 0, genome.length_bp(contig))
-    letters = alphabet(recipe.modality).letter_index(ids)
+    letters = dna.letter_index(ids)
     return DemoGenome(
         contig=contig,
         text=decode(ids),

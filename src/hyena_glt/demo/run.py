@@ -28,7 +28,7 @@ from hyena_glt.demo.samples import SAMPLE_BP, Samples, draw_samples
 from hyena_glt.demo.variants import VariantEffects, measure_variants, saturation, short_gene
 from hyena_glt.errors import CheckpointError
 from hyena_glt.io import Record, replacing_file, write_fasta
-from hyena_glt.train import TrainingReport, train
+from hyena_glt.train import TrainingReport, holds_run, train
 from hyena_glt.train.run import Device
 
 TRACK_BP = 6_000
@@ -58,11 +58,12 @@ def run_demo(
     """
     recipe = load_recipe(demo_recipe_path(), overrides)
     say(f"training {recipe.name} on {recipe.data.genome}, {recipe.train.bases / 1e6:.1f} Mb")
-    resume = (out / "resume").is_dir()
+    start_s = time.monotonic()
+    resume = holds_run(out)
     training = train(recipe, out, resume=resume, device=device, command=COMMAND, progress=progress)
+    earlier_s = max(0.0, training.seconds - (time.monotonic() - start_s))
     if training.stopped == "terminated":
         return {"stopped": training.stopped, "training_steps": training.steps}
-    trained_s = time.monotonic()
     model = load(out / "checkpoint", device)
     genome = read_demo_genome(recipe, out / "genome")
     if model.checkpoint.split != genome.split:
@@ -88,7 +89,7 @@ def run_demo(
         "heat_map_codon_position_nats": codon_position_means(map_nats, gene),
         **_about_samples(samples),
         "resumed": resume,
-        "seconds_total": training.seconds + time.monotonic() - trained_s,
+        "seconds_total": earlier_s + time.monotonic() - start_s,
         "peak_memory_bytes": peak_memory_bytes(),
     }
     figures = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from hyena_glt.errors import MissingExtraError, SequenceError, SequenceFileError
+from hyena_glt.io import replacing_file
 
 TRANSLATION_TABLE: Final = 11
 # Prodigal learns its gene model from the sequence itself and takes no less.
@@ -81,7 +82,7 @@ def write_genes(
     """Write genes as gzipped GFF3, byte for byte the same for the same genes.
 
     `source` fills the second column (the program that called them); each comment becomes a `#` line
-    at the top.
+    at the top. Raises `StorageError` if the file can't be written; an old one is kept then.
     """
     lines = ["##gff-version 3", *(f"# {comment}" for comment in comments)]
     for gene in genes:
@@ -92,7 +93,8 @@ def write_genes(
     # No file name and no time in the gzip header, so that the bytes depend on the genes alone.
     with gzip.GzipFile("", "wb", compresslevel=9, fileobj=compressed, mtime=0) as stream:
         stream.write(("\n".join(lines) + "\n").encode())
-    Path(path).write_bytes(compressed.getvalue())
+    with replacing_file(path) as aside:
+        aside.write_bytes(compressed.getvalue())
 
 
 def call_genes(sequence_text: str, contig: str) -> list[Gene]:

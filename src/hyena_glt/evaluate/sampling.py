@@ -16,14 +16,18 @@ def sample_snvs(
     per_class: int,
     min_genes: int,
     seed: int,
+    *,
+    neighbours: Sequence[Gene] = (),
 ) -> Shaped[np.ndarray, " N"]:
     """Return up to `per_class` SNVs of each consequence, as `CODING_SNV` records.
 
     Each class is spread as evenly over the genes as their SNVs allow: one from every gene before a
     second from any, at random within a gene, and over a random choice of genes where there are more
     of them than SNVs wanted. Left out are partial genes and bases that two genes cover, where one
-    change has two consequences. All genes lie on `sequence`; the field `gene` numbers `genes`.
-    Records are sorted by position, and the same seed gives the same sample.
+    change has two consequences. `neighbours` are the genes of the contig, partial ones too, from
+    which `genes` are picked: no SNV is drawn from them, but what they cover counts; a gene in both
+    counts once. All genes lie on `sequence`; the field `gene` numbers `genes`. Records are sorted
+    by position, and the same seed gives the same sample.
 
     Raises `HyenaGLTError`, naming the class and the numbers, where a class has SNVs in fewer than
     `min_genes` genes or `per_class` is below `min_genes`; and what `coding_snvs` raises.
@@ -33,7 +37,7 @@ def sample_snvs(
             f"{per_class} SNVs a class can't come from {min_genes} genes; "
             f"raise per_class to {min_genes} or lower min_genes"
         )
-    once = _covered_once(genes, len(sequence))
+    once = _covered_once([*genes, *(set(neighbours) - set(genes))], len(sequence))
     parts = [
         coding_snvs(sequence, gene, index) for index, gene in enumerate(genes) if not gene.partial
     ]

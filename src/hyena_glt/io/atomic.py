@@ -28,13 +28,20 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     On success it is flushed to disk and renamed over `path`; on any exception it is removed and
     `path` is as it was. Where `path` is a symbolic link, the file it points to is replaced.
 
-    Raises StorageError if the file can't be written: disk full, no permission, no such folder.
+    Raises StorageError if the file can't be written: disk full, no permission, no such folder, or
+    `path` is a folder, a pipe, a device or a socket.
     """
     target = Path(os.path.realpath(path))
     aside = target.with_name(f".{secrets.token_hex(8)}.part{target.suffix}")
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        # Not `target`: the real path of a standard stream's pipe names nothing.
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise StorageError(
+                f"{path}: is no regular file (a pipe, a device or a socket), which a rename would "
+                "destroy; give the name of a file"
+            )
         # Made here, not by the caller, so that a folder we can't write to fails before any work.
         os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield aside

@@ -71,6 +71,9 @@ class HyenaGLT(nn.Module):
         doesn't open with BOS or holds a second one.
         """
         batch, total = ids.shape
+        if total == 0:
+            nothing = self.embed.symbol.weight.new_zeros(batch, 0, len(self.alphabet.letters))
+            return Output(nothing, [], state)
         if length is None:
             length = torch.full((batch,), total, device=ids.device)
         if state is None:

@@ -3,6 +3,7 @@
     code[t] = sum_{j < k} letter[t - j] * size**j
 
 A window that touches BOS, a mask or anything but a letter of the alphabet has the code -1.
+size**k is below 2**63, which a recipe makes sure of.
 """
 
 import torch

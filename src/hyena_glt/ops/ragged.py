@@ -8,10 +8,10 @@ from torch import Tensor
 def last_positions(
     x_BDL: Shaped[Tensor, "B D L"], length: Int[Tensor, " B"], width: int
 ) -> Shaped[Tensor, "B D {width}"]:
-    """Return the ``width`` positions that end at each row's position ``offset + length``.
+    """Return each row's last ``width`` positions.
 
-    ``x_BDL`` opens with ``width`` positions of the past, so ``length`` may be 0:
-    the result is ``x[..., length : length + width]``, row by row.
+    ``x_BDL`` opens with ``width`` positions of the past, of which ``length`` valid ones follow, so
+    ``length`` may be 0: the result is ``x[..., length : length + width]``, row by row.
     """
     index = length[:, None] + torch.arange(width, device=x_BDL.device)
     return x_BDL.gather(2, index[:, None, :].expand(-1, x_BDL.shape[1], -1))

@@ -1,7 +1,8 @@
 """Log-likelihoods of sequences.
 
-A sequence's score is the same alone and in a batch, and a sequence of any length is read in pieces
-with carried state, in constant memory, with the numbers of one pass.
+A sequence's score is the same alone and in a batch. A long sequence is read in pieces with carried
+state, with the numbers of one pass: beside the sequence and its answer (8 bytes a base and strand),
+the memory is that of one piece.
 """
 
 import math
@@ -75,12 +76,12 @@ def surprisal_bits(
 def _surprisal(
     network: HyenaGLT, ids: list[np.ndarray[tuple[int], np.dtype[np.uint8]]]
 ) -> list[Float64[np.ndarray, " L"]]:
-    """Group rows of like length, so that little is padding."""
+    """Group rows of like length, so that little is padding; a row above PIECE_BP is alone."""
     results: list[Float64[np.ndarray, " L"]] = [np.zeros(0) for _ in ids]
     waiting = sorted((i for i in range(len(ids)) if len(ids[i])), key=lambda i: len(ids[i]))
     while waiting:
-        longest = min(len(ids[waiting[-1]]), PIECE_BP)
-        group = waiting[-max(1, BATCH_BP // longest) :]
+        longest = len(ids[waiting[-1]])
+        group = waiting[-max(1, BATCH_BP // longest) :] if longest <= PIECE_BP else waiting[-1:]
         del waiting[-len(group) :]
         for i, row in zip(group, _read(network, [ids[i] for i in group]), strict=True):
             results[i] = row
@@ -93,19 +94,18 @@ def _read(
 ) -> list[Float64[np.ndarray, " L"]]:
     """Return the surprisal of a group of rows, piece by piece where they are long."""
     device = next(network.parameters()).device
-    rows, length = rows_of(ids)
-    total = rows.shape[1]
+    total = max(len(row) for row in ids)
     state = network.begin(len(ids)) if total > PIECE_BP else None
-    pieces = []
+    bits = [np.empty(len(row)) for row in ids]
     for start in range(0, total, PIECE_BP):
-        piece = rows[:, start : start + PIECE_BP]
-        valid = (length - start).clamp(min=0, max=piece.shape[1])
-        output = network(piece.to(device), valid.to(device), state)
+        piece, length = rows_of(ids, start, start + PIECE_BP)
+        output = network(piece.to(device), length.to(device), state)
         state = output.state
         targets = [row[start : start + PIECE_BP] for row in ids]
-        pieces.append(_bits(network, output.logits, targets))
-    bits = np.concatenate(pieces, 1)
-    return [bits[i, : len(row)] for i, row in enumerate(ids)]
+        found = _bits(network, output.logits, targets)
+        for i, target in enumerate(targets):
+            bits[i][start : start + len(target)] = found[i, : len(target)]
+    return bits
 
 
 def _bits(

@@ -9,6 +9,7 @@ from jaxtyping import Float64
 from hyena_glt.errors import SequenceError
 from hyena_glt.model import HyenaGLT
 from hyena_glt.score.likelihood import score_sequences
+from hyena_glt.tokenize import encode
 
 
 class Substitution(NamedTuple):
@@ -38,7 +39,7 @@ def score_substitutions(
                 f"substitution at {position} is outside the window of {len(window)} bp (0-based)"
             )
         for name, letter in (("reference", window[position]), ("alternative", alternative)):
-            if letter.upper() not in tuple(letters):
+            if len(letter) != 1 or network.alphabet.letter_index(encode(letter))[0] < 0:
                 raise SequenceError(
                     f"substitution at {position}: the {name} is {letter!r}; expected one of "
                     f"{', '.join(letters)}"

@@ -3,6 +3,7 @@
 Lightning takes seconds to import, so nothing here is imported before it is called for.
 """
 
-from hyena_glt.train.run import TrainingReport, train
+from hyena_glt.train.record import TrainingReport, holds_run
+from hyena_glt.train.run import train
 
-__all__ = ["TrainingReport", "train"]
+__all__ = ["TrainingReport", "holds_run", "train"]

@@ -34,7 +34,9 @@ class TrainingModule(LightningModule):
             average = get_ema_multi_avg_fn(config.ema_decay)
             self.average = AveragedModel(network, multi_avg_fn=average)
         self.done_steps = 0
+        self.read_bases = 0
         self.empty_batches = 0
+        self._rng: torch.Tensor | None = None
         self._last_s = time.monotonic()
 
     def trained(self) -> HyenaGLT:
@@ -53,6 +55,10 @@ class TrainingModule(LightningModule):
         A batch in which no base weighs anything (a gap of N, say) counts as a step, moves nothing
         and is counted in the metric ``empty_batches``.
         """
+        if self._rng is not None:  # here, because the engine draws numbers before the first step
+            torch.set_rng_state(self._rng)
+            self._rng = None
+        self.read_bases += int(batch.length.sum())
         total = batch.weight.sum()
         if total == 0:
             self.done_steps += 1
@@ -108,6 +114,7 @@ class TrainingModule(LightningModule):
         """Add the counts and torch's random state."""
         checkpoint["hyena_glt"] = {
             "steps": self.done_steps,
+            "read_bases": self.read_bases,
             "empty_batches": self.empty_batches,
             "rng": torch.get_rng_state(),
         }
@@ -116,4 +123,5 @@ class TrainingModule(LightningModule):
         """Take them back."""
         self.done_steps = checkpoint["hyena_glt"]["steps"]
         self.empty_batches = checkpoint["hyena_glt"]["empty_batches"]
-        torch.set_rng_state(checkpoint["hyena_glt"]["rng"])
+        self.read_bases = checkpoint["hyena_glt"]["read_bases"]
+        self._rng = checkpoint["hyena_glt"]["rng"]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from hyena_glt.config import TrainConfig
 from hyena_glt.errors import TrainingError
@@ -17,7 +18,7 @@ from hyena_glt.train.module import TrainingModule
 from hyena_glt.train.saving import prune_resume_folders, resume_folder
 
 Validate = Callable[[HyenaGLT], float]  # bits per base
-KeepBest = Callable[[HyenaGLT, int, float], None]  # network, steps, bits per base
+KeepBest = Callable[[HyenaGLT, int, int, float], None]  # network, steps, bases, bits per base
 
 
 class Rhythm(Callback):
@@ -37,6 +38,7 @@ class Rhythm(Callback):
         self.best_bits: float | None = None
         self.best_step = 0
         self.validations_without_gain = 0
+        self.saved_step = -1
         self._earlier_s = 0.0  # spent by attempts that this one goes on from
         self._start_s = time.monotonic()
         self.terminated = False
@@ -44,6 +46,13 @@ class Rhythm(Callback):
     def seconds(self) -> float:
         """Return the time that the run has taken, earlier attempts up to their last state too."""
         return self._earlier_s + time.monotonic() - self._start_s
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the beginning, so that a run killed before its first state can be resumed too."""
+        assert isinstance(pl_module, TrainingModule)
+        if pl_module.done_steps == 0:
+            self._save(trainer, pl_module)
+        self.saved_step = pl_module.done_steps
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -59,8 +68,26 @@ class Rhythm(Callback):
                 trainer.should_stop = last = True
         self.terminated = trainer.received_sigterm
         if last or self.terminated or step % self.config.save_every_steps == 0:
-            trainer.save_checkpoint(resume_folder(self.out, step))
-            prune_resume_folders(self.out)
+            self._save(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Save where SIGTERM came after the last step's end was dealt with."""
+        assert isinstance(pl_module, TrainingModule)
+        if isinstance(exception, SIGTERMException) and self.saved_step != pl_module.done_steps:
+            self._save(trainer, pl_module)
+
+    def _save(self, trainer: Trainer, module: TrainingModule) -> None:
+        if not all(bool(p.isfinite().all()) for p in module.network.parameters()):
+            raise TrainingError(
+                f"step {module.done_steps}: a weight is nan or infinite; the checkpoint and the "
+                "state saved before hold no trace of it. Start a new run with a lower train.lr, "
+                "from that checkpoint by --init-from if you like"
+            )
+        trainer.save_checkpoint(resume_folder(self.out, module.done_steps))
+        self.saved_step = module.done_steps
+        prune_resume_folders(self.out)
 
     def _validate(self, module: TrainingModule) -> None:
         network = module.trained()
@@ -79,7 +106,7 @@ class Rhythm(Callback):
         if self.best_bits is None or bits < self.best_bits:
             self.best_bits, self.best_step = bits, module.done_steps
             self.validations_without_gain = 0
-            self.keep_best(network, module.done_steps, bits)
+            self.keep_best(network, module.done_steps, module.read_bases, bits)
         else:
             self.validations_without_gain += 1
 

@@ -5,7 +5,6 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -31,10 +30,25 @@ from hyena_glt.data import (
     training_loader,
     validation_windows,
 )
-from hyena_glt.errors import CheckpointError, RecipeError, StorageError, TrainingError
+from hyena_glt.errors import (
+    CheckpointError,
+    HyenaGLTError,
+    RecipeError,
+    StorageError,
+    TrainingError,
+)
 from hyena_glt.model import HyenaGLT
 from hyena_glt.objective import next_base_loss
 from hyena_glt.tokenize import alphabet
+from hyena_glt.train.record import (
+    RunRecord,
+    TrainingReport,
+    begin_record,
+    read_report,
+    resumed_record,
+    split_as_data,
+    write_report,
+)
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -43,23 +57,6 @@ if TYPE_CHECKING:
     from hyena_glt.train.rhythm import KeepBest, Rhythm
 
 Device = Literal["cpu", "cuda", "mps"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingReport:
-    """What a run did."""
-
-    checkpoint: str
-    steps: int
-    training_bases: int
-    best_step: int
-    validation_bits_per_base: float | None  # None: terminated before the first validation
-    seconds: float
-    stopped: Literal["finished", "early", "terminated"]
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the report as plain data."""
-        return asdict(self)
 
 
 def train(
@@ -74,35 +71,55 @@ def train(
 ) -> TrainingReport:
     """Train ``recipe`` and leave the best network by validation in ``out/checkpoint``.
 
-    ``resume`` goes on from the newest state in ``out/resume`` and replays to the same bits;
-    ``init_from`` starts a new run from a checkpoint's weights. Raises RecipeError,
-    CheckpointError, StorageError or TrainingError; whatever happens, the last good checkpoint and
-    state stay whole.
+    ``resume`` goes on from the newest state in ``out/resume`` and replays to the same bits; a run
+    that has ended gives its report again. ``init_from`` starts a new run from a checkpoint's
+    weights. Raises RecipeError, CheckpointError, StorageError or TrainingError; whatever happens,
+    the last good checkpoint and state stay whole.
     """
-    prepare_out(out, recipe, resume)
-    genome, checksum = open_genome(recipe.data.genome, out / "genome")
-    split = split_genome(genome, recipe.data)
-    torch.manual_seed(recipe.seed)
-    network = HyenaGLT(recipe.model, recipe.modality)
-    if init_from is not None:
-        if resume:
-            raise RecipeError("--init-from starts a new run and --resume goes on; use one of them")
-        _take_weights(network, init_from)
+    if resume and init_from is not None:
+        raise RecipeError("--init-from starts a new run and --resume goes on; use one of them")
     steps = recipe.train.bases // (recipe.train.batch_windows * recipe.data.window_bp)
     if steps == 0:
         raise RecipeError(
             f"train.bases={recipe.train.bases} is less than one step of "
             f"{recipe.train.batch_windows} windows of {recipe.data.window_bp} bp"
         )
+    letters = alphabet(recipe.modality)
+    genome, checksum = open_genome(recipe.data.genome, letters, out / "genome")
+    split = split_genome(genome, recipe.data)
+    longest_bp = max(region.length_bp for region in split.train)
+    if recipe.data.window_bp > longest_bp:
+        raise RecipeError(
+            f"data.window_bp={recipe.data.window_bp} is longer than the longest training region "
+            f"({longest_bp} bp); use a shorter window"
+        )
+    record = RunRecord(
+        recipe=recipe.model_dump(mode="json"),
+        data_sha256={recipe.data.genome: checksum},
+        split=split_as_data(split),
+        command=command,
+        initialised_from=None if init_from is None else str(init_from),
+    )
+    if resume:
+        record = resumed_record(out, record)
+        finish_replacement(out / "checkpoint")
+        if (ended := read_report(out)) is not None:
+            return ended
+    torch.manual_seed(recipe.seed)
+    network = HyenaGLT(recipe.model, recipe.modality)
+    if record.initialised_from is not None:
+        _take_weights(network, Path(record.initialised_from))
+    if not resume:
+        begin_record(out, record)
 
-    def keep_best(best: HyenaGLT, done_steps: int, bits: float) -> None:
+    def keep_best(best: HyenaGLT, done_steps: int, bases: int, bits: float) -> None:
         provenance = Provenance(
-            command=command,
-            data_sha256={recipe.data.genome: checksum},
+            command=record.command,
+            data_sha256=record.data_sha256,
             steps=done_steps,
-            training_bases=done_steps * recipe.train.batch_windows * recipe.data.window_bp,
+            training_bases=bases,
             validation_bits_per_base=bits,
-            initialised_from=None if init_from is None else str(init_from),
+            initialised_from=record.initialised_from,
         )
         weights = {name: t.detach().cpu().clone() for name, t in best.state_dict().items()}
         save_checkpoint(
@@ -113,44 +130,20 @@ def train(
     rhythm, module = _fit(
         recipe, network, genome, split, steps, out, resume, device, progress, keep_best
     )
-    done = module.done_steps
-    return TrainingReport(
+    stopped: Literal["finished", "early", "terminated"]
+    stopped = "finished" if module.done_steps == steps else "early"
+    report = TrainingReport(
         checkpoint=str(out / "checkpoint"),
-        steps=done,
-        training_bases=done * recipe.train.batch_windows * recipe.data.window_bp,
+        steps=module.done_steps,
+        training_bases=module.read_bases,
         best_step=rhythm.best_step,
         validation_bits_per_base=rhythm.best_bits,
         seconds=rhythm.seconds(),
-        stopped="terminated" if rhythm.terminated else "finished" if done == steps else "early",
+        stopped="terminated" if rhythm.terminated else stopped,
     )
-
-
-def prepare_out(out: Path, recipe: Recipe, resume: bool) -> None:
-    """Make ``out`` ready, or raise RecipeError, CheckpointError or StorageError saying why not."""
-    import yaml
-
-    finish_replacement(out / "checkpoint")
-    stored = out / "recipe.yaml"
-    if resume:
-        if not stored.is_file():
-            raise CheckpointError(f"{out}: holds no run to resume; start it without --resume")
-        found, wanted = yaml.safe_load(stored.read_text()), recipe.model_dump(mode="json")
-        differing = [key for key in wanted if found.get(key) != wanted[key]]
-        if differing:
-            raise RecipeError(
-                f"{out}: the run there has another recipe, in {', '.join(differing)}; --resume "
-                "needs the same one (recipe.yaml in that folder), or start in another folder"
-            )
-        return
-    if (out / "checkpoint").exists() or (out / "resume").exists():
-        raise RecipeError(
-            f"{out}: holds a run already; go on with --resume, or choose another --out"
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        stored.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-    except OSError as error:
-        raise StorageError(f"{out}: can't be written ({error.strerror})") from error
+    if not rhythm.terminated:
+        write_report(out, report)
+    return report
 
 
 def _take_weights(network: HyenaGLT, folder: Path) -> None:
@@ -216,10 +209,18 @@ def _fit(
     with _quiet_engine():
         trainer = _trainer(recipe, out, rhythm, device, progress)
         loader = training_loader(windows, config.batch_windows, rank=0, world=1)
+        state = newest_resume_folder(out) if resume else None
         try:
-            trainer.fit(module, loader, ckpt_path=newest_resume_folder(out) if resume else None)
+            trainer.fit(module, loader, ckpt_path=state)
         except SIGTERMException:
             rhythm.terminated = True
+        except OSError as error:
+            if isinstance(error, HyenaGLTError):
+                raise
+            raise StorageError(
+                f"{out}: can't be written ({error.strerror}); nothing that stood there is lost; "
+                "free some space and go on with --resume"
+            ) from error
     return rhythm, module
 
 

@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch.plugins import CheckpointIO
 
 from hyena_glt.checkpoint import load_tree, replacing_folder, save_tree
@@ -47,8 +46,12 @@ def resume_folder(out: Path, step: int) -> Path:
     return out / "resume" / f"step-{step:08d}"
 
 
-def newest_resume_folder(out: Path) -> Path:
-    """Return the newest whole state. Raises CheckpointError where there is none."""
+def newest_resume_folder(out: Path) -> Path | None:
+    """Return the newest whole state, None where the run was killed before its first.
+
+    A damaged state is passed over for the one before it: the run replays to the same bits from any.
+    Raises CheckpointError where all are damaged.
+    """
     folders = _resume_folders(out)
     for folder in reversed(folders):
         try:
@@ -56,10 +59,11 @@ def newest_resume_folder(out: Path) -> Path:
         except CheckpointError:
             continue
         return folder
-    found = f"{len(folders)} damaged ones" if folders else "none"
+    if not folders:
+        return None
     raise CheckpointError(
-        f"{out}/resume: no whole training state to resume from (found {found}); start without "
-        "--resume, in an empty folder"
+        f"{out}/resume: all {len(folders)} training states are damaged; start the run anew in "
+        "another folder, with --init-from this one's checkpoint if you like"
     )
 
 
@@ -73,8 +77,3 @@ def prune_resume_folders(out: Path) -> None:
 
 def _resume_folders(out: Path) -> list[Path]:
     return sorted(path for path in (out / "resume").glob("step-*") if path.is_dir())
-
-
-def weights_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Return a copy of the network's tensors on the CPU."""
-    return {name: t.detach().cpu().clone() for name, t in network.state_dict().items()}
