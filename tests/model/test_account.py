@@ -86,7 +86,7 @@ def test_parts_are_named_in_the_order_of_the_forward_pass() -> None:
 
 
 def attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
+    return int(sdpa_flop_count(query, key, value))
 
 
 @every_network

@@ -58,7 +58,14 @@ def measure_variants(model: LoadedModel, genome: DemoGenome, heldout: Heldout) -
     rng = np.random.default_rng(SEED)
     genes = [gene for gene in genome.genes_of(genome.split.heldout) if not gene.partial]
     picked = sorted(rng.choice(len(genes), size=min(GENES, len(genes)), replace=False))
-    snvs = sample_snvs(genome.codes, [genes[i] for i in picked], PER_CLASS, GENES // 2, SEED)
+    snvs = sample_snvs(
+        genome.codes,
+        [genes[i] for i in picked],
+        PER_CLASS,
+        GENES // 2,
+        SEED,
+        neighbours=genome.genes,
+    )
     return VariantEffects(
         snvs=snvs,
         model_nats=network_effects_nats(model, genome, snvs),
