@@ -85,8 +85,10 @@ def test_a_demo_told_to_stop_ends_with_143_and_says_how_to_go_on(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = {"stopped": "terminated", "training_steps": 3}
-    monkeypatch.setattr(hyena_glt.demo, "run_demo", lambda out, **_: report)
-    result = run("demo", "--out", tmp_path)
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(hyena_glt.demo, "run_demo", lambda out, **how: asked.update(how) or report)
+    result = run("demo", "--out", tmp_path, "--seed", "7")
+    assert asked["overrides"] == ("seed=7",)
     assert result.exit_code == 143
     assert "the same command goes on" in result.stdout
 

@@ -108,6 +108,7 @@ def _about(model: LoadedModel, training: TrainingReport, device: str) -> dict[st
         "command": COMMAND,
         "version": __version__,
         "device": device,
+        "seed": model.recipe.seed,
         "threads": torch.get_num_threads(),
         "parameters": sum(parameters.values()),
         "table_parameters": tables,
