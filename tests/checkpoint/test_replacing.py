@@ -1,7 +1,6 @@
 """A reader sees the old folder or the new one, whatever happens in between."""
 
 import errno
-import multiprocessing
 import os
 import shutil
 import signal
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from forks import dies
 
 from hyena_glt.checkpoint import Checkpoint, finish_replacement, load_checkpoint, replacing_folder
 from hyena_glt.checkpoint import save_checkpoint as save
@@ -52,13 +52,7 @@ def killed_at(call: str, number: int, body: Callable[[], object]) -> bool:
         setattr(os, call, dying)
         body()
 
-    process = multiprocessing.get_context("fork").Process(target=run)
-    process.start()
-    process.join(60)
-    if process.is_alive():
-        process.kill()
-        raise TimeoutError("the copy of this process hangs")
-    return process.exitcode == -signal.SIGKILL
+    return dies(run)
 
 
 @pytest.mark.parametrize("call", ["rename", "fsync", "mkdir", "rmdir", "unlink"])

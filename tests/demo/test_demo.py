@@ -51,6 +51,14 @@ def test_it_finds_stop_codons_worse_than_synonymous_changes(report: dict[str, An
         assert report["snvs"][consequence] >= 300
 
 
+def test_the_report_and_the_checkpoint_name_the_command(
+    finished: Path, report: dict[str, Any]
+) -> None:
+    assert report["command"] == "hyena-glt demo --out runs/demo"
+    provenance = json.loads((finished / "checkpoint/provenance.json").read_text())
+    assert provenance["command"] == report["command"]
+
+
 def test_memory_stays_under_4_gb(report: dict[str, Any]) -> None:
     assert report["peak_memory_bytes"] < 4e9
     assert report["seconds_train"] < report["seconds_total"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyena_glt.errors import StorageError
-from hyena_glt.io import fsync_folder, replacing_file
+from hyena_glt.io import fsync_path, replacing_file
 
 
 def names_in(folder: Path) -> list[str]:
@@ -126,7 +126,7 @@ def test_the_new_file_has_the_permissions_that_the_umask_gives(tmp_path: Path) -
 
 def test_flushing_a_folder_that_is_not_there_is_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="absent"):
-        fsync_folder(tmp_path / "absent")
+        fsync_path(tmp_path / "absent")
 
 
 def test_a_file_system_that_cannot_flush_folders_is_no_error(
@@ -136,7 +136,7 @@ def test_a_file_system_that_cannot_flush_folders_is_no_error(
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
     monkeypatch.setattr(os, "fsync", refuse)
-    fsync_folder(tmp_path)
+    fsync_path(tmp_path)
 
 
 @pytest.mark.parametrize("linked", [False, True])

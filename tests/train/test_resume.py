@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import multiprocessing
 import os
 import resource
 import signal
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from forks import dies
 from properties.tiny import tensors_of
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -48,22 +48,6 @@ def after_step(step: int, action: Callable[[torch.optim.Optimizer], None]) -> It
 
 def kill(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def killed(body: Callable[[], object]) -> None:
-    """Run ``body``, which kills itself, in a copy of this process."""
-
-    def run() -> None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        body()
-
-    process = multiprocessing.get_context("fork").Process(target=run)
-    process.start()
-    process.join(60)
-    if process.is_alive():
-        process.kill()
-        raise TimeoutError("the copy of this process hangs")
-    assert process.exitcode == -signal.SIGKILL
 
 
 def logged(out: Path) -> dict[tuple[str, str], str]:
@@ -148,7 +132,7 @@ def test_killed_between_two_states_it_replays_the_same_bits(
         with after_step(6, kill):
             train(recipe, tmp_path / "run")
 
-    killed(body)
+    assert dies(body)
     assert not (tmp_path / "run" / "resume" / "step-00000006").exists()
     report = train(recipe, tmp_path / "run", resume=True)
     assert (report.steps, report.stopped) == (LAST, "finished")
@@ -190,7 +174,7 @@ def test_killed_while_writing_it_replays_the_same_bits(
         monkeypatch.setattr("hyena_glt.checkpoint.tree.save_file", write_or_die)
         train(recipe, out)
 
-    killed(body)
+    assert dies(body)
     assert list(out.glob("**/.*.partial"))
     train(recipe, out, resume=True)
     assert_same_run(out, uninterrupted)
@@ -203,7 +187,7 @@ def test_killed_before_the_first_state_it_starts_over(whole: Whole, tmp_path: Pa
         with after_step(1, kill):
             train(recipe, tmp_path / "run")
 
-    killed(body)
+    assert dies(body)
     train(recipe, tmp_path / "run", resume=True)
     assert_same_run(tmp_path / "run", uninterrupted)
 
@@ -216,7 +200,7 @@ def test_a_damaged_newest_state_is_passed_over(whole: Whole, tmp_path: Path) -> 
         with after_step(7, kill):
             train(recipe, out)
 
-    killed(body)
+    assert dies(body)
     newest = out / "resume" / "step-00000006" / "state.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])
     train(recipe, out, resume=True)
@@ -311,7 +295,7 @@ def test_a_write_that_the_system_refuses_is_a_storage_error(
         except StorageError:
             kill()  # what the test waits for
 
-    killed(body)
+    assert dies(body)
     assert (out / "resume" / "step-00000002").is_dir()
     train(recipe, out, resume=True)
     assert_same_run(out, uninterrupted)

@@ -9,7 +9,6 @@ regions.json         what was trained on, chosen on and held out
 provenance.json      versions, checksums of the data, command, steps
 """
 
-import hashlib
 import json
 import platform
 from dataclasses import asdict, dataclass, field
@@ -25,7 +24,7 @@ from torch import Tensor
 
 from hyena_glt.checkpoint.replace import replacing_folder, standing_folder
 from hyena_glt.config import Recipe, recipe_from
-from hyena_glt.data import Region, Split
+from hyena_glt.data import Region, Split, file_sha256
 from hyena_glt.errors import CheckpointError
 from hyena_glt.model import HyenaGLT
 from hyena_glt.patch import build_patcher
@@ -100,12 +99,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "recipe.yaml": yaml.safe_dump(checkpoint.recipe.model_dump(mode="json"), sort_keys=False),
         "vocabulary.json": _json(_vocabulary(checkpoint.recipe)),
         "patchers.json": _json(_patchers(checkpoint.recipe)),
-        "regions.json": _json(
-            {
-                part: [list(region) for region in regions]
-                for part, regions in checkpoint.split._asdict().items()
-            }
-        ),
+        "regions.json": _json(checkpoint.split.as_data()),
         "provenance.json": _json(asdict(checkpoint.provenance)),
     }
     with replacing_folder(folder) as aside:
@@ -156,7 +150,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 def write_manifest(folder: Path) -> None:
     """Write the checksums of all files in ``folder``; comes last."""
-    sums = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+    sums = {file.name: file_sha256(file) for file in sorted(folder.iterdir())}
     text = _json({"format_version": FORMAT_VERSION, "sha256": sums})
     (folder / _MANIFEST).write_text(text, encoding="utf-8")
 
@@ -188,7 +182,7 @@ def check_manifest(folder: Path) -> frozenset[str]:
         file = folder / name
         if not file.is_file():
             raise CheckpointError(f"{file}: is missing; restore the folder from a copy")
-        if _sha256(file) != expected:
+        if file_sha256(file) != expected:
             raise CheckpointError(
                 f"{file}: is damaged, its SHA-256 isn't the one in {_MANIFEST}; restore the folder "
                 "from a copy"
@@ -220,8 +214,3 @@ def _patchers(recipe: Recipe) -> list[dict[str, Any]]:
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2) + "\n"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from hyena_glt.errors import HyenaGLTError, StorageError
-from hyena_glt.io import fsync_folder
+from hyena_glt.io import fsync_path
 
 
 @contextmanager
@@ -30,12 +30,12 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         partial.mkdir()
         yield partial
         for file in sorted(partial.iterdir()):
-            _fsync_file(file)
-        fsync_folder(partial)
+            fsync_path(file)
+        fsync_path(partial)
         if target.exists():
             os.rename(target, previous)
         os.rename(partial, target)
-        fsync_folder(target.parent)
+        fsync_path(target.parent)
         shutil.rmtree(previous, ignore_errors=True)
     except BaseException as error:
         finish_replacement(target)
@@ -83,11 +83,3 @@ def _system_error(error: BaseException) -> int | None:
 def _beside(target: Path) -> tuple[Path, Path]:
     whole = Path(os.path.abspath(target))  # "." and ".." have no name of their own
     return whole.parent / f".{whole.name}.partial", whole.parent / f".{whole.name}.previous"
-
-
-def _fsync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

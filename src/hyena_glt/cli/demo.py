@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from hyena_glt.cli.options import Device, Json
-from hyena_glt.cli.verbs import EXIT_TERMINATED, show_json
+from hyena_glt.cli.verbs import EXIT_TERMINATED, command_line, show_json
 
 _HEADLINES = {  # of report.json: what it is called here, and how it is written
     "heldout_bits_per_base": ("bits per base, held-out", ".4f"),
@@ -43,6 +43,7 @@ def demo(
         progress=not as_json,
         say=_mute if as_json else typer.echo,
         overrides=() if seed is None else (f"seed={seed}",),
+        command=command_line(),
     )
     if as_json:
         show_json(report)

@@ -1,14 +1,12 @@
 """``hyena-glt train``: a recipe to a checkpoint."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hyena_glt.cli.options import Device, Json, Overrides, RecipeSource
-from hyena_glt.cli.verbs import EXIT_TERMINATED, show_json
+from hyena_glt.cli.verbs import EXIT_TERMINATED, command_line, show_json
 
 SUMMARY = (
     "{stopped} after {steps:,} steps, {training_bases:,} bases in {seconds:.0f} s: "
@@ -52,7 +50,7 @@ def train(
         resume=resume,
         init_from=init_from,
         device=device,
-        command=shlex.join(["hyena-glt", *sys.argv[1:]]),
+        command=command_line(),
         progress=not as_json,
     )
     terminated = report.stopped == "terminated"

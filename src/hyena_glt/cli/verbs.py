@@ -2,6 +2,8 @@
 
 import errno
 import json
+import shlex
+import sys
 from typing import Any
 
 import typer
@@ -41,6 +43,11 @@ class Verbs(TyperGroup):
                 raise KeyboardInterrupt from None
             raise
         raise typer.Exit(EXIT_ERROR)
+
+
+def command_line() -> str:
+    """Return the command as the user could type it again."""
+    return shlex.join(["hyena-glt", *sys.argv[1:]])
 
 
 def show_json(value: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Takes a genome and a split; gives batches of windows, in an order that can be resumed."""
 
 from hyena_glt.data.batch import Batch, collate, rows_of
-from hyena_glt.data.genome import Genome, open_genome
+from hyena_glt.data.genome import Genome, file_sha256, open_genome
 from hyena_glt.data.loader import training_loader
 from hyena_glt.data.splits import Region, Split, split_genome
 from hyena_glt.data.windows import TrainingWindows, Window, validation_windows
@@ -14,6 +14,7 @@ __all__ = [
     "TrainingWindows",
     "Window",
     "collate",
+    "file_sha256",
     "open_genome",
     "rows_of",
     "split_genome",

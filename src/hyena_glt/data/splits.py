@@ -1,7 +1,7 @@
 """Which bases train, which choose, and which are read once at the end."""
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hyena_glt.config import DataConfig
 from hyena_glt.config.data import ContigSplitConfig, FractionSplitConfig, RegionSplitConfig
@@ -31,6 +31,12 @@ class Split(NamedTuple):
     train: tuple[Region, ...]
     validation: tuple[Region, ...]
     heldout: tuple[Region, ...]
+
+    def as_data(self) -> dict[str, list[list[Any]]]:
+        """Return [contig, start, end] of each part's regions, as JSON holds them."""
+        return {
+            part: [list(region) for region in regions] for part, regions in self._asdict().items()
+        }
 
 
 def split_genome(genome: Genome, config: DataConfig) -> Split:

@@ -32,7 +32,6 @@ from hyena_glt.train import TrainingReport, holds_run, train
 from hyena_glt.train.run import Device
 
 TRACK_BP = 6_000
-COMMAND = "hyena-glt demo"
 
 Say = Callable[[str], None]
 
@@ -49,6 +48,7 @@ def run_demo(
     progress: bool = False,
     say: Say = lambda text: None,
     overrides: tuple[str, ...] = (),
+    command: str = "",
 ) -> dict[str, Any]:
     """Train the demo in ``out``, measure it, write report.json and report.html; return the report.
 
@@ -60,7 +60,7 @@ def run_demo(
     say(f"training {recipe.name} on {recipe.data.genome}, {recipe.train.bases / 1e6:.1f} Mb")
     start_s = time.monotonic()
     resume = holds_run(out)
-    training = train(recipe, out, resume=resume, device=device, command=COMMAND, progress=progress)
+    training = train(recipe, out, resume=resume, device=device, command=command, progress=progress)
     earlier_s = max(0.0, training.seconds - (time.monotonic() - start_s))
     if training.stopped == "terminated":
         return {"stopped": training.stopped, "training_steps": training.steps}
@@ -105,7 +105,7 @@ def _about(model: LoadedModel, training: TrainingReport, device: str) -> dict[st
     parameters = {name: p.numel() for name, p in model.network.named_parameters()}
     tables = parameters.pop("embed.table", 0)
     return {
-        "command": COMMAND,
+        "command": model.checkpoint.provenance.command,
         "version": __version__,
         "device": device,
         "seed": model.recipe.seed,

@@ -3,7 +3,7 @@
 Positions are 0-based and half-open everywhere: `fetch("chr1", 0, 3)` is the first three bases.
 """
 
-from hyena_glt.io.atomic import fsync_folder, replacing_file
+from hyena_glt.io.atomic import fsync_path, replacing_file
 from hyena_glt.io.bed import Interval, read_bed
 from hyena_glt.io.fasta import read_fasta, write_fasta
 from hyena_glt.io.indexed_fasta import IndexedFasta
@@ -16,7 +16,7 @@ __all__ = [
     "Interval",
     "Record",
     "TwoBitGenome",
-    "fsync_folder",
+    "fsync_path",
     "read_bed",
     "read_fasta",
     "replacing_file",

@@ -47,7 +47,7 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield aside
         _fsync(aside)
         os.replace(aside, target)
-        fsync_folder(target.parent)
+        fsync_path(target.parent)
     except HyenaGLTError:
         raise
     except OSError as error:
@@ -58,10 +58,10 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         _remove(aside)
 
 
-def fsync_folder(path: str | os.PathLike[str]) -> None:
-    """Flush a folder's list of names to disk, so that a rename in it survives a power cut.
+def fsync_path(path: str | os.PathLike[str]) -> None:
+    """Flush a file, or a folder's list of names, to disk, so that it survives a power cut.
 
-    Raises StorageError if the folder isn't there or can't be flushed.
+    Raises StorageError if it isn't there or can't be flushed.
     """
     try:
         _fsync(Path(path))

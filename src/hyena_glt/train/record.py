@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hyena_glt.data import Split
 from hyena_glt.errors import CheckpointError, RecipeError, StorageError
 from hyena_glt.io import replacing_file
 
@@ -39,11 +38,6 @@ class TrainingReport:
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""
         return asdict(self)
-
-
-def split_as_data(split: Split) -> dict[str, list[list[Any]]]:
-    """Return the split as JSON holds it."""
-    return {part: [list(region) for region in regions] for part, regions in split._asdict().items()}
 
 
 def holds_run(out: Path) -> bool:

@@ -13,7 +13,6 @@ import torch
 from hyena_glt.checkpoint import (
     Checkpoint,
     Provenance,
-    build_network,
     finish_replacement,
     load_checkpoint,
     save_checkpoint,
@@ -46,7 +45,6 @@ from hyena_glt.train.record import (
     begin_record,
     read_report,
     resumed_record,
-    split_as_data,
     write_report,
 )
 
@@ -96,7 +94,7 @@ def train(
     record = RunRecord(
         recipe=recipe.model_dump(mode="json"),
         data_sha256={recipe.data.genome: checksum},
-        split=split_as_data(split),
+        split=split.as_data(),
         command=command,
         initialised_from=None if init_from is None else str(init_from),
     )
@@ -150,7 +148,7 @@ def _take_weights(network: HyenaGLT, folder: Path) -> None:
     found = load_checkpoint(folder)
     problem = None
     try:
-        network.load_state_dict(build_network(found).state_dict())
+        network.load_state_dict(found.weights)
     except RuntimeError as error:
         problem = str(error).splitlines()[-1].strip()
     if found.recipe.modality != network.alphabet.modality:
