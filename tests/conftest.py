@@ -3,6 +3,7 @@
 The package is imported inside fixtures: this file is read before the hook that checks shapes.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,19 @@ def letters(length_bp: int, seed: int, share_of_a: float = 0.25) -> str:
     rest = (1 - share_of_a) / 3
     rng = np.random.default_rng(seed)
     return "".join(rng.choice(list("ACGT"), length_bp, p=[share_of_a, rest, rest, rest]))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """A file of real data by its name; the test is skipped where it isn't."""
+    folder = Path(os.environ.get("HYENA_GLT_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+    def find(name: str) -> Path:
+        if not (folder / name).is_file():
+            pytest.skip(f"needs {name}: name the folder that holds it in HYENA_GLT_DATA")
+        return folder / name
+
+    return find
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +137,7 @@ def checkpoint() -> "Checkpoint":
     return Checkpoint(
         recipe=recipe,
         weights={name: torch.randn_like(t) for name, t in network.state_dict().items()},
-        split=Split((Region("chr1", 0, 90),), (Region("chr1", 95, 100),), ()),
+        splits={"genome.fa": Split((Region("chr1", 0, 90),), (Region("chr1", 95, 100),), ())},
         provenance=Provenance(
             command="hyena-glt train é",
             data_sha256={"genome.fa": "ab"},

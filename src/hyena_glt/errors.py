@@ -29,6 +29,18 @@ class TrainingError(HyenaGLTError, RuntimeError):
     """Training can't go on; the last good checkpoint is kept and named."""
 
 
+class DirectionError(HyenaGLTError, ValueError):
+    """What was asked for needs a network that reads the other way: causal, or both sides."""
+
+
+class LayerError(HyenaGLTError, ValueError):
+    """The network has no layer of that name; lists those that it has."""
+
+
+class SamplingError(HyenaGLTError, ValueError):
+    """A setting of sampling is out of its range; names the setting and the range."""
+
+
 class DeviceError(HyenaGLTError, RuntimeError):
     """The device asked for isn't there."""
 

@@ -5,10 +5,10 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from hyena_glt.errors import MissingExtraError, SequenceError, SequenceFileError
-from hyena_glt.io import replacing_file
+from hyena_glt.io import Feature, read_features, replacing_file
 
 TRANSLATION_TABLE: Final = 11
 # Prodigal learns its gene model from the sequence itself and takes no less.
@@ -48,31 +48,20 @@ def read_genes(path: str | Path) -> list[Gene]:
     Raises `SequenceFileError`, naming the file and the line, if the file is missing or damaged, a
     line isn't GFF3, or one ID stands on two lines (spliced genes are not read).
     """
-    path = Path(path)
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise SequenceFileError(
-            f"{path} can't be read as GFF3 ({error}); give a GFF3 file, plain or gzipped"
-        ) from error
     genes: dict[str, Gene] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line == "##FASTA":
-            break
-        if not line or line.startswith("#"):
+    for feature in read_features(path):
+        if feature.kind != "CDS":
             continue
         try:
-            gene = _parse_cds(line)
+            gene = _gene(feature)
+            if gene.name in genes:
+                raise ValueError(
+                    f"a second CDS with ID {gene.name}; expected one line a gene: split or drop "
+                    "spliced genes"
+                )
         except ValueError as error:
-            raise SequenceFileError(f"{path}, line {number}: {error}; expected GFF3") from error
-        if gene is not None and gene.name in genes:
-            raise SequenceFileError(
-                f"{path}, line {number}: a second CDS with ID {gene.name}; expected one line a "
-                "gene: split or drop spliced genes"
-            )
-        if gene is not None:
-            genes[gene.name] = gene
+            raise SequenceFileError(f"{path}: line {feature.line}: {error}") from error
+        genes[gene.name] = gene
     return list(genes.values())
 
 
@@ -139,24 +128,17 @@ def genes_within(genes: Iterable[Gene], contig: str, start: int, end: int) -> li
     ]
 
 
-def _parse_cds(line: str) -> Gene | None:
-    """The gene on a GFF3 line; None for a feature other than CDS. Raises `ValueError`."""
-    fields = line.split("\t")
-    if len(fields) != 9:
-        raise ValueError(f"found {len(fields)} tab-separated columns, not 9")
-    contig, _, feature, start, end, _, strand, _, attributes = fields
-    if feature != "CDS":
-        return None
-    if strand not in ("+", "-"):
-        raise ValueError(f"found a CDS on strand {strand!r}, not + or -")
-    pairs = dict(pair.strip().partition("=")[::2] for pair in attributes.split(";") if pair.strip())
-    if "ID" not in pairs:
+def _gene(feature: Feature) -> Gene:
+    """The gene of a CDS; `ValueError` with the problem if it is none."""
+    if feature.strand not in ("+", "-"):
+        raise ValueError(f"found a CDS on strand {feature.strand!r}, not + or -")
+    if "ID" not in feature.attributes:
         raise ValueError("found a CDS without an ID")
     return Gene(
-        contig=contig,
-        start=int(start) - 1,
-        end=int(end),
-        strand=cast(Literal["+", "-"], strand),
-        name=pairs["ID"],
-        partial=pairs.get("partial", "false") not in ("false", "00"),
+        contig=feature.contig,
+        start=feature.start,
+        end=feature.end,
+        strand=feature.strand,
+        name=",".join(feature.attributes["ID"]),
+        partial=feature.attributes.get("partial", ("false",)) not in (("false",), ("00",)),
     )

@@ -58,6 +58,15 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         _remove(aside)
 
 
+def check_no_input(out: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:
+    """Raise StorageError where `out` is one of the files that are read."""
+    for path in inputs:
+        if path is None or not os.path.exists(path) or not os.path.exists(out):
+            continue
+        if os.path.samefile(path, out):
+            raise StorageError(f"{out}: is an input of this command; choose another output")
+
+
 def fsync_path(path: str | os.PathLike[str]) -> None:
     """Flush a file, or a folder's list of names, to disk, so that it survives a power cut.
 

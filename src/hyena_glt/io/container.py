@@ -55,11 +55,20 @@ def read_lines(path: Path, container: Container) -> Iterator[tuple[int, bytes]]:
 
     Raises SequenceFileError if the compressed data are cut off or damaged.
     """
+    for number, line in read_whole_lines(path, container):
+        yield number, line.rstrip()
+
+
+def read_whole_lines(path: Path, container: Container) -> Iterator[tuple[int, bytes]]:
+    """Each line's number, from 1, and all its bytes but the line feed: a Windows line keeps `\\r`.
+
+    Raises SequenceFileError if the compressed data are cut off or damaged.
+    """
     number = 0
     try:
         with path.open("rb") if container == "plain" else gzip.open(path, "rb") as file:
             for number, line in enumerate(file, start=1):
-                yield number, line.rstrip()
+                yield number, line.removesuffix(b"\n")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise SequenceFileError(
             f"{path}: found damaged or cut-off gzip data after line {number} ({error}); "
