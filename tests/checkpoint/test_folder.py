@@ -41,7 +41,7 @@ def test_what_is_saved_is_what_is_loaded(checkpoint: Checkpoint, folder: Path) -
     assert sorted(file.name for file in folder.iterdir()) == FILES
     loaded = load_checkpoint(folder)
     assert loaded.recipe == checkpoint.recipe
-    assert loaded.split == checkpoint.split
+    assert loaded.splits == checkpoint.splits
     assert loaded.provenance == checkpoint.provenance
     assert loaded.weights.keys() == checkpoint.weights.keys()
     for name, tensor in checkpoint.weights.items():
@@ -154,7 +154,7 @@ def test_another_format_version_is_an_error_that_says_which(folder: Path) -> Non
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["format_version"] = FORMAT_VERSION + 1
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(CheckpointError, match=r"format_version 2, this version .* reads 1"):
+    with pytest.raises(CheckpointError, match=r"format_version 3, this version .* reads 2"):
         load_checkpoint(folder)
 
 

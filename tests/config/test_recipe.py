@@ -1,6 +1,8 @@
 """The one door from YAML to a recipe: what is wrong is said, and nothing is guessed."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from hyena_glt.config import Recipe, load_recipe, recipe_from, recipe_schema
 from hyena_glt.config.layout import parse_layout
 from hyena_glt.errors import RecipeError
+from hyena_glt.tokenize import Modality, alphabet
 from hyena_glt.train import train
 
 REPOSITORY = Path(__file__).parents[2]
@@ -27,6 +30,10 @@ def problem(*overrides: str) -> str:
     with pytest.raises(RecipeError) as error:
         loaded(*overrides)
     return str(error.value)
+
+
+def stage(patch: str) -> str:
+    return f"{{width: 8, mlp_width: 8, encoder: S, decoder: '', patch: {patch}}}"
 
 
 @pytest.mark.parametrize(
@@ -68,7 +75,11 @@ def test_an_unknown_key_is_an_error_that_suggests_the_nearest(override: str, mes
         ("data.window_bp=[1]", "data.window_bp: "),
         ("modality=plasma", "modality: "),
         ("train.optimiser=sgd", "'adamw' or 'muon', found 'sgd'"),
-        ("data.split.by=gene", "data.split: "),
+        ("data.split.by=gene", "data.split.by: found 'gene', expected one of 'contig', 'region'"),
+        ("data.split.by=recrd", "did you mean 'record'?"),
+        ("objective={fraction: 0.2}", "objective.kind: required key is missing; expected one of"),
+        ("data.genome=null", "data: genome is missing; give genome and split, or a mixture"),
+        ("data.split=null", "data: split is missing"),
         ("model.stages=[]", "model.stages: "),
         ("model.stages.0.patch.kind=entropy", "'none', 'fixed'"),
         ("train.ema_decay=1", "train.ema_decay: "),
@@ -87,6 +98,9 @@ def test_what_is_missing_or_of_a_wrong_type_is_named_with_what_was_found(
     assert str(TINY) in text
 
 
+SYNCMER, DELIMITER = "{kind: syncmer}", "{kind: delimiter, runs: N}"
+REACHING_64_BP = ("model.backbone.layout=A", "model.mixers.A.window_bp=64")
+MASKED = ("model.direction=bidirectional", "objective.kind=masked")
 PROTEIN = ("modality=protein", "model.embed.exact_k=[]", "data.reverse_complement=false")
 
 
@@ -118,9 +132,40 @@ PROTEIN = ("modality=protein", "model.embed.exact_k=[]", "data.reverse_complemen
         ),
         (
             ["model.backbone.layout=A", "model.mixers.A.window_bp=6"],
-            "model.mixers.A.window_bp=6 reaches no further than the largest patch (size_bp=6)",
+            "model.mixers.A.window_bp=6 reaches no further than the largest patch (6 bp)",
+        ),
+        (
+            ["model.stages.0.patch={kind: syncmer, max_bp: 300}"],
+            "model.stages.0.patch.max_bp=300 is above data.window_bp=256",
+        ),
+        (
+            [f"model.stages=[{stage(SYNCMER)}, {stage(DELIMITER)}]", *REACHING_64_BP],
+            "reaches no further than the largest patch (87 bp)",  # 64, and up to 23 to its end
+        ),
+        (["model.stages.0.patch={kind: syncmer, min_bp: 9, max_bp: 8}"], "min_bp=9 is above max"),
+        (["model.stages.0.patch={kind: syncmer, k: 6, s: 6}"], "s=6 must be below k=6"),
+        (["model.stages.0.patch={kind: delimiter}"], "motifs and runs are both empty"),
+        (["model.stages.0.patch={kind: delimiter, motifs: [A, '']}"], "'', of 0 letters; expected"),
+        ([f"model.stages.0.patch={{kind: delimiter, motifs: [{'A' * 33}]}}"], "of 33 letters"),
+        (["model.stages.0.patch={kind: delimiter, motifs: [CG, cg]}"], "names a word twice"),
+        (["model.stages.0.patch={kind: delimiter, runs: Nn}"], "runs='Nn' names a word twice"),
+        (
+            ["model.stages.0.patch={kind: delimiter, motifs: [TAEG]}"],
+            "model.stages.0.patch holds 'E' (in 'TAEG'), which stands in no dna",
+        ),
+        (["model.stages.0.patch={kind: delimiter, runs: '-'}"], "holds '-' (in '-')"),
+        (
+            [*PROTEIN, "model.stages.0.patch={kind: syncmer}"],
+            "model.stages.0.patch.kind=syncmer is for nucleic acids",
         ),
         (["data.split.validation=0.95"], "leave nothing to train on"),
+        (
+            ["data.split={by: record, validation: 0.5, heldout: 0.5}"],
+            "data.split: validation + heldout leave nothing to train on",
+        ),
+        (["objective={kind: masked}"], "objective.kind=masked can't train model.direction=causal"),
+        ([*MASKED, "objective.span_bp=39"], "span_bp=39 is above the 38 bases that fraction=0.15"),
+        ([*PROTEIN, *MASKED, "model.rc=equivariant"], "model.rc=equivariant is for nucleic acids"),
         (
             ["data.split={by: contig, validation: [a, b], heldout: [b]}"],
             r"contigs ['b'] are both in validation and in heldout",
@@ -139,10 +184,20 @@ def test_a_setting_that_has_no_effect_or_does_not_fit_is_an_error(
         ("model.embed={hashed_k: [24]}",),
         (*PROTEIN, "model.embed.hashed_k=[14]"),
         ("data.window_bp=6",),
+        ("data.window_bp=24", f"model.stages.0.patch={SYNCMER}"),
+        ("model.stages.0.patch={kind: delimiter, motifs: [tag, uRN], runs: n, max_bp: 1}",),
+        (*PROTEIN, "model.stages.0.patch={kind: delimiter, motifs: [KR, '*', u], runs: x}"),
+        (
+            "model.backbone.layout=A",
+            "model.mixers.A.window_bp=25",
+            f"model.stages.0.patch={SYNCMER}",
+        ),
         ("model.backbone.layout=A", "model.mixers.A.window_bp=7"),
         ("model.stages.0.encoder=A", "model.mixers.A.window_bp=5"),
         (f"seed={2**63 - 1}",),
         ("train.betas=[0, 0.999]",),
+        (*MASKED, "objective.span_bp=38"),
+        (*MASKED, "data.window_bp=6", "objective.fraction=0.01"),
     ],
 )
 def test_the_last_value_that_fits_is_taken(overrides: tuple[str, ...]) -> None:
@@ -166,10 +221,6 @@ def test_a_mistake_is_named_by_its_path_in_the_yaml_and_told_once(override: str,
     assert ";" not in text.removeprefix(f"{TINY}: {path}")
 
 
-def stage(patch: str) -> str:
-    return f"{{width: 8, mlp_width: 8, encoder: S, decoder: '', patch: {patch}}}"
-
-
 @pytest.mark.parametrize(
     ("outer", "inner", "fits"),
     [
@@ -179,6 +230,12 @@ def stage(patch: str) -> str:
         ("{kind: fixed, size_bp: 3}", "{kind: fixed, size_bp: 8}", False),
         ("{kind: fixed, size_bp: 6}", "{kind: fixed, size_bp: 3}", False),
         ("{kind: none}", "{kind: fixed, size_bp: 5}", True),
+        ("{kind: none}", SYNCMER, True),
+        ("{kind: fixed, size_bp: 3}", SYNCMER, True),
+        ("{kind: fixed, size_bp: 3}", DELIMITER, True),
+        (SYNCMER, DELIMITER, True),
+        (DELIMITER, SYNCMER, True),
+        (SYNCMER, "{kind: none}", True),
     ],
 )
 def test_inner_patches_close_where_outer_ones_do(outer: str, inner: str, fits: bool) -> None:
@@ -187,6 +244,25 @@ def test_inner_patches_close_where_outer_ones_do(outer: str, inner: str, fits: b
         assert len(loaded(override).model.stages) == 2
     else:
         assert "don't close where patches of" in problem(override)
+
+
+@pytest.mark.parametrize("outer", [SYNCMER, DELIMITER])
+def test_a_fixed_grid_does_not_stand_inside_patches_of_the_sequence(outer: str) -> None:
+    inner = "{kind: fixed, size_bp: 6}"
+    text = problem(f"model.stages=[{stage(outer)}, {stage(inner)}]")
+    assert "fixed patches of 6 bp can't stand inside" in text
+    assert "use a dynamic kind for the inner stage" in text
+
+
+@pytest.mark.parametrize("modality", ["dna", "rna", "protein"])
+def test_a_delimiter_may_use_every_symbol_of_its_modality(modality: Modality) -> None:
+    overrides = PROTEIN if modality == "protein" else (f"modality={modality}",)
+    for symbol in alphabet(modality).symbols:
+        loaded(*overrides, f"model.stages.0.patch={{kind: delimiter, motifs: ['{symbol}']}}")
+    every = set(map(chr, range(33, 127))) - set("'" + alphabet(modality).symbols)
+    for other in every - set(alphabet(modality).symbols.lower()):
+        patch = f"{{kind: delimiter, motifs: ['{other}']}}"
+        assert "which stands in no" in problem(*overrides, f"model.stages.0.patch={patch}")
 
 
 @pytest.mark.parametrize("text", ["1e-4", "1.0e-4", "0.0001", "'1e-4'", "1E-4"])
@@ -269,9 +345,21 @@ def test_a_resolved_recipe_is_the_same_recipe(path: Path) -> None:
     assert recipe.name == path.stem
 
 
+@pytest.fixture(scope="session")
+def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the commands were run that the recipes name on top."""
+    folder = tmp_path_factory.mktemp("working")
+    script = REPOSITORY / "scripts" / "gene_products.py"
+    subprocess.run([sys.executable, script], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_trains_two_steps(path: Path, tmp_path: Path) -> None:
+def test_every_recipe_trains_two_steps(
+    path: Path, working_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its own network and optimiser, on windows of 64 bp."""
+    monkeypatch.chdir(working_folder)
     recipe = load_recipe(
         path,
         [

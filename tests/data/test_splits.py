@@ -1,6 +1,6 @@
 """Train, validation and held-out are disjoint, with guards, and each wish that can't be is said."""
 
-from collections.abc import Callable
+import json
 from itertools import combinations
 from typing import Any
 
@@ -8,12 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyena_glt.config import DataConfig
+from hyena_glt.config import SourceConfig
 from hyena_glt.data import Genome, Region, Split, split_genome
 from hyena_glt.errors import RecipeError
-
-MakeGenome = Callable[..., Genome]
-MakeConfig = Callable[..., DataConfig]
 
 
 class Lengths:
@@ -33,10 +30,9 @@ class Lengths:
         raise AssertionError("a split reads no base")
 
 
-def split(genome: Genome, **config: object) -> Split:
-    return split_genome(
-        genome, DataConfig.model_validate({"genome": "g", "window_bp": 10, **config})
-    )
+def split(genome: Genome, seed: int = 1, **config: Any) -> Split:
+    source = SourceConfig.model_validate({"genome": "g", "weight": 1, **config})
+    return split_genome(genome, source, seed)
 
 
 def assert_apart(parts: Split, guard_bp: int) -> None:
@@ -162,7 +158,7 @@ BY_CONTIG = {"by": "contig", "validation": ["chr2"]}
         ({"split": {"by": "fraction", "guard_bp": 40}}, "too short for guard_bp=40"),
     ],
 )
-def test_a_split_that_can_not_be_says_why(config: dict[str, object], message: str) -> None:
+def test_a_split_that_can_not_be_says_why(config: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         split(Lengths(chr1=100, chr2=100), **config)
 
@@ -181,3 +177,37 @@ def test_a_contigs_name_may_hold_a_colon() -> None:
 def test_regions_of_one_part_may_be_neighbours() -> None:
     parts = split(Lengths(chr1=50_000), split={**REGION, "validation": ["chr1:5-10", "chr1:0-5"]})
     assert [str(region) for region in parts.validation] == ["chr1:5-10", "chr1:0-5"]
+
+
+RECORDS = {f"p{i}": 10 + i for i in range(40)}
+BY_RECORD = {"by": "record", "validation": 0.1, "heldout": 0.2}
+
+
+def test_by_record_whole_records_are_drawn_by_the_seed() -> None:
+    parts = split(Lengths(**RECORDS), split=BY_RECORD)
+    assert [len(part) for part in parts] == [28, 4, 8]
+    together = [region for part in parts for region in part]
+    assert sorted(together) == sorted(Region(name, 0, bp) for name, bp in RECORDS.items())
+    for part in parts:
+        numbers = [int(region.contig[1:]) for region in part]
+        assert numbers == sorted(numbers)
+    assert split(Lengths(**RECORDS), split=BY_RECORD) == parts
+    assert split(Lengths(**RECORDS), seed=2, split=BY_RECORD) != parts
+    # They are drawn from all over the file.
+    kept = [int(region.contig[1:]) for region in parts.validation + parts.heldout]
+    assert min(kept) < 10
+    assert max(kept) > 30
+
+
+def test_by_record_a_kept_part_has_one_record_at_least_and_may_be_left_out() -> None:
+    few = {f"p{i}": 5 for i in range(4)}
+    assert [len(part) for part in split(Lengths(**few), split=BY_RECORD)] == [2, 1, 1]
+    parts = split(Lengths(**few), split={**BY_RECORD, "heldout": 0})
+    assert [len(part) for part in parts] == [3, 1, 0]
+    with pytest.raises(RecipeError, match=r"data\.split of g leaves no base in train"):
+        split(Lengths(p1=5), split=BY_RECORD)
+
+
+def test_a_split_comes_back_from_its_data() -> None:
+    parts = split(Lengths(**RECORDS), split=BY_RECORD)
+    assert Split.from_data(json.loads(json.dumps(parts.as_data()))) == parts

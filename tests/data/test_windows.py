@@ -1,6 +1,7 @@
 """Windows: every base is read, nothing beyond a region is, and an index decides all."""
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -15,13 +16,12 @@ from hyena_glt.data import (
     Genome,
     Region,
     TrainingWindows,
-    collate,
     rows_of,
     training_loader,
     validation_windows,
 )
 from hyena_glt.data.windows import make_window
-from hyena_glt.tokenize import BOS, PAD, alphabet, decode, encode
+from hyena_glt.tokenize import alphabet, decode, encode
 
 MakeGenome = Callable[..., Genome]
 MakeConfig = Callable[..., DataConfig]
@@ -125,24 +125,6 @@ def test_n_weighs_nothing_and_a_soft_masked_base_what_the_recipe_says() -> None:
     assert make_window(encode("Acn"), DNA, 0.0).weight.tolist() == [1, 0, 0]
 
 
-def test_padding_weighs_nothing_and_a_row_opens_with_bos() -> None:
-    batch = collate([make_window(encode("ACG"), DNA, 1.0), make_window(encode("T"), DNA, 1.0)])
-    assert batch.ids.tolist() == [[BOS, ord("A"), ord("C")], [BOS, PAD, PAD]]
-    assert batch.length.tolist() == [3, 1]
-    assert batch.target.tolist() == [[0, 1, 2], [3, -1, -1]]
-    assert batch.weight.tolist() == [[1, 1, 1], [1, 0, 0]]
-
-
-@given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=5))
-def test_position_t_of_a_row_is_followed_by_base_t(lengths: list[int]) -> None:
-    rows = [encode("ACGT" * 3)[:n] for n in lengths]
-    ids, length = rows_of(rows)
-    assert length.tolist() == lengths
-    for row, n in enumerate(lengths):
-        assert ids[row, :n].tolist() == [BOS, *rows[row][: n - 1].tolist()]
-        assert ids[row, n:].tolist() == [PAD] * (max(lengths) - n)
-
-
 def test_validation_windows_are_spread_evenly_and_on_both_strands(
     make_genome: MakeGenome, make_config: MakeConfig
 ) -> None:
@@ -174,7 +156,7 @@ def test_the_loader_goes_on_where_its_state_was_taken_on_any_number_of_processes
     seen = []
     for rank in range(world):
         loader = training_loader(windows(), 4, rank, world)
-        whole = [batch.ids for batch in loader]  # type: ignore[attr-defined]
+        whole = [batch["causal"].ids for batch in loader]  # type: ignore[attr-defined]
         assert [len(ids) for ids in whole] == [4 // world] * 6
         seen.append(whole)
         first = training_loader(windows(), 4, rank, world)
@@ -183,9 +165,20 @@ def test_the_loader_goes_on_where_its_state_was_taken_on_any_number_of_processes
             next(stream)
         later = training_loader(windows(), 4, rank, world)
         later.load_state_dict(first.state_dict())  # type: ignore[attr-defined]
-        rest = [batch.ids for batch in later]  # type: ignore[attr-defined]
+        rest = [batch["causal"].ids for batch in later]  # type: ignore[attr-defined]
         assert len(rest) == 4
         assert all(torch.equal(one, other) for one, other in zip(rest, whole[2:], strict=True))
     texts = sorted(bytes(row.tolist()) for rank in seen for ids in rank for row in ids)
     expected = [rows_of([windows()[i].ids])[0][0] for i in range(24)]
     assert texts == sorted(bytes(row.tolist()) for row in expected)
+
+
+def test_a_window_of_many_records_is_found_quickly() -> None:
+    """Twenty thousand records: what a look-up costs must not grow with them."""
+    regions = tuple(Region("chr1", 10 * i, 10 * i + 9) for i in range(20_000))
+    windows = TrainingWindows(Counting(), regions, DNA, config(12), 50_000, 1)
+    start_s = time.perf_counter()
+    seen = Counter(windows.place(index)[0] for index in range(20_000))
+    assert set(seen.values()) == {1}
+    assert len(seen) == 20_000
+    assert time.perf_counter() - start_s < 10

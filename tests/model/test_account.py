@@ -18,12 +18,14 @@ from hyena_glt.model.account import (
     receptive_field_bp,
     training_memory,
 )
-from hyena_glt.objective import next_base_loss
+from hyena_glt.objective import base_loss
 from hyena_glt.tokenize import BOS
 
 FIXED_3 = {"kind": "fixed", "size_bp": 3, "frame": 1}
 FIXED_6 = {"kind": "fixed", "size_bp": 6}
 NONE = {"kind": "none"}
+SYNCMER = {"kind": "syncmer"}
+STOPS = {"kind": "delimiter", "motifs": ["TAA", "TAG", "TGA"], "max_bp": 100}
 
 
 def stage(patch: dict[str, Any], encoder: str = "S", decoder: str = "S") -> dict[str, Any]:
@@ -101,6 +103,26 @@ def test_forward_flops_are_those_that_pytorch_counts(name: str) -> None:
     measured = counter.get_total_flops() / ids.numel()
     # Once a call: the filter of a chunk, BOS's own latent, the last block's padding.
     assert count_flops(model).forward == pytest.approx(measured, rel=0.02)
+
+
+DYNAMIC = {
+    "syncmers": lambda: network("SM", stage(SYNCMER)),
+    "delimiters": lambda: network("SML", stage(STOPS)),
+}
+
+
+@pytest.mark.parametrize("name", DYNAMIC)
+def test_forward_flops_of_patches_that_the_sequence_cuts_are_estimated(name: str) -> None:
+    model, ids = DYNAMIC[name](), rows(1, 6 * 32 * 64)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(ids)
+    measured = counter.get_total_flops() / ids.numel()
+    assert count_flops(model).forward == pytest.approx(measured, rel=0.1)
+
+
+@pytest.mark.parametrize("name", DYNAMIC)
+def test_a_patch_that_the_sequence_cuts_depends_on_all_before_it(name: str) -> None:
+    assert receptive_field_bp(DYNAMIC[name]()) is None
 
 
 def convolution_backward_flops(out: Any, x: Any, weight: Any, *_: Any, **__: Any) -> int:
@@ -206,7 +228,7 @@ def test_activations_are_what_autograd_keeps(name: str, precision: str) -> None:
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"),
     ):
-        loss = next_base_loss(model(ids).logits, torch.zeros_like(ids), torch.ones(ids.shape))
+        loss = base_loss(model(ids).logits, torch.zeros_like(ids), torch.ones(ids.shape))
     config = TrainConfig.model_validate({"bases": 1, "precision": precision})
     estimate = training_memory(model, config, ids.shape[1], len(ids)).activations_bytes
     assert estimate == pytest.approx(sum(kept.values()), rel=0.2)
@@ -218,7 +240,7 @@ import re, sys, torch
 from hyena_glt.config import load_recipe
 from hyena_glt.model import HyenaGLT
 from hyena_glt.model.account import training_memory
-from hyena_glt.objective import next_base_loss
+from hyena_glt.objective import base_loss
 from pathlib import Path
 
 recipe = load_recipe(Path("recipes/tiny.yaml"), sys.argv[1:])
@@ -232,7 +254,7 @@ def step(windows, window_bp):
     ids = torch.full((windows, window_bp), 65)
     ids[:, 0] = 1
     logits = network(ids).logits
-    next_base_loss(logits, torch.zeros_like(ids), torch.ones(ids.shape)).nll_nats.backward()
+    base_loss(logits, torch.zeros_like(ids), torch.ones(ids.shape)).nll_nats.backward()
     optimiser.step()
     optimiser.zero_grad()
 

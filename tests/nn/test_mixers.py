@@ -96,11 +96,70 @@ def test_the_long_filters_state_is_kept_in_single_precision_at_least() -> None:
     assert modal.begin(torch.zeros(1, 2, dtype=torch.bfloat16)).dtype == torch.float32
     assert modal.begin(torch.zeros(1, 2, dtype=torch.float64)).dtype == torch.float64
     y_BDL, state = modal(
-        torch.ones(1, 2, 5, dtype=torch.bfloat16), torch.tensor([5]), torch.zeros(1, 2, 3)
+        torch.ones(1, 2, 5, dtype=torch.bfloat16), span_of(*range(5)), torch.zeros(1, 2, 3)
     )
     assert y_BDL.dtype == torch.bfloat16
     assert state is not None
     assert state.dtype == torch.float32
+
+
+def two_sided_span(*lengths: int) -> Span:
+    coordinate = torch.arange(max(lengths)).expand(len(lengths), -1)
+    return Span(coordinate, torch.tensor(lengths), True)
+
+
+@pytest.mark.parametrize("decay", [False, True])
+@pytest.mark.parametrize("length", [1, 3, 4, 5, 40, 77])
+def test_a_two_sided_explicit_filter_adds_its_taps_ahead(length: int, decay: bool) -> None:
+    torch.manual_seed(0)
+    explicit = ExplicitFilter(4, 5, group_size=2, decay=decay, two_sided=True).double()
+    x_BDL = positions(length, 4).mT.repeat(2, 1, 1)
+    y_BDL, _ = explicit(x_BDL, two_sided_span(length, max(1, length - 2)), None)
+    assert explicit.ahead is not None
+    window = torch.ones(2, 5) if explicit.decay is None else explicit.decay
+    for row, end in enumerate((length, max(1, length - 2))):
+        x_DL = x_BDL[row, :, :end]
+        expected = torch.zeros_like(x_DL)
+        for t in range(end):
+            for s in range(max(0, t - 4), min(end, t + 5)):
+                lag = abs(t - s)
+                taps = explicit.taps[:, lag] if s <= t else explicit.ahead[:, lag - 1]
+                expected[:, t] += (taps * window[:, lag]).repeat_interleave(2) * x_DL[:, s]
+        if explicit.skip is not None:
+            expected = expected + explicit.skip[:, None] * x_DL
+        same(y_BDL[row, :, :end], expected)
+
+
+@pytest.mark.parametrize("length", [1, 2, 4, 5, 33])
+def test_a_two_sided_long_filter_adds_one_that_runs_from_the_rows_end(length: int) -> None:
+    torch.manual_seed(0)
+    modal = ModalFilter(4, LongConfig(poles=3, slowest=16, chunk=4), two_sided=True).double()
+    assert modal.log_rate_ahead is not None
+    assert modal.residue_ahead is not None
+    with torch.no_grad():
+        modal.log_rate_ahead.add_(0.3)
+    x_BDL = positions(length, 4).mT.repeat(2, 1, 1)
+    ends = (length, max(1, length - 2))
+    y_BDL, _ = modal(x_BDL, two_sided_span(*ends), None)
+    ahead = modal_filter(-modal.log_rate_ahead.exp(), modal.residue_ahead, length)
+    for row, end in enumerate(ends):
+        x_DL = x_BDL[row, :, :end]
+        causal, _ = modal(x_DL[None], span_of(*range(end)), None)
+        expected = causal[0].clone()
+        for t in range(end):
+            for s in range(t + 1, end):
+                expected[:, t] = expected[:, t] + ahead[:, s - t - 1] * x_DL[:, s]
+        same(y_BDL[row, :, :end], expected)
+
+
+@pytest.mark.parametrize("letter", "SML")
+def test_a_causal_call_of_a_two_sided_mixer_is_that_of_a_causal_one(letter: str) -> None:
+    torch.manual_seed(0)
+    mixer = build_mixer(letter, 8, CONFIG, 1, two_sided=True).double()
+    causal = build_mixer(letter, 8, CONFIG, 1).double()
+    causal.load_state_dict(mixer.state_dict(), strict=False)
+    x_BLD, span = positions(21), span_of(*range(21))
+    assert torch.equal(mixer(x_BLD, span, None)[0], causal(x_BLD, span, None)[0])
 
 
 @settings(max_examples=30)

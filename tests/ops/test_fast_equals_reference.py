@@ -174,25 +174,34 @@ def attention_inputs(
 
 @dtypes
 @lengths
-def test_banded_attention(length: int, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("two_sided", [False, True])
+def test_banded_attention(length: int, dtype: torch.dtype, two_sided: bool) -> None:
     inputs, q_bp, k_bp, window_bp = attention_inputs(length, dtype)
     agree(
-        lambda: [banded_attention(*inputs, q_bp, k_bp, window_bp, window_bp, 100.0)],
-        lambda: [banded_attention_reference(*inputs, q_bp, k_bp, window_bp, 100.0)],
+        lambda: [banded_attention(*inputs, q_bp, k_bp, window_bp, window_bp, 100.0, two_sided)],
+        lambda: [banded_attention_reference(*inputs, q_bp, k_bp, window_bp, 100.0, two_sided)],
         inputs,
     )
 
 
 @settings(max_examples=25)
-@given(length=st.integers(1, 30), seed=st.integers(0, 99), window_bp=st.integers(1, 9))
-def test_attention_sees_its_window_and_nothing_else(length: int, seed: int, window_bp: int) -> None:
+@given(
+    length=st.integers(1, 30),
+    seed=st.integers(0, 99),
+    window_bp=st.integers(1, 9),
+    two_sided=st.booleans(),
+)
+def test_attention_sees_its_window_and_nothing_else(
+    length: int, seed: int, window_bp: int, two_sided: bool
+) -> None:
     (q, k, v), q_bp, k_bp, reach = attention_inputs(length, torch.float64, seed)
-    y = banded_attention(q, k, v, q_bp, k_bp, window_bp, reach, 100.0)
+    y = banded_attention(q, k, v, q_bp, k_bp, window_bp, reach, 100.0, two_sided)
     for t in range(length):
         (slope,) = torch.autograd.grad(y[:, :, t].sum(), v, retain_graph=True)
         seen = slope.abs().sum((1, 3)) > 0
         gap = q_bp[:, t, None] - k_bp
-        assert torch.equal(seen, (k_bp >= 0) & (gap >= 0) & (gap < window_bp))
+        first = -window_bp + 1 if two_sided else 0
+        assert torch.equal(seen, (k_bp >= 0) & (gap >= first) & (gap < window_bp))
 
 
 def test_attention_depends_on_differences_of_coordinates_alone() -> None:

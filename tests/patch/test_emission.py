@@ -39,14 +39,14 @@ def test_fixed_patches_close_at_the_bases_that_the_frame_names(
     size_bp: int, frame: int, expected: str
 ) -> None:
     config = FixedPatchConfig(kind="fixed", size_bp=size_bp, frame=frame)
-    patcher = build_patcher(config)
+    patcher = build_patcher(config, "dna")
     assert isinstance(patcher, FixedPatcher)
     assert closes(patcher, 10) == expected
     assert (patcher.min_bp, patcher.max_bp) == (size_bp, size_bp)
 
 
 def test_without_patches_every_base_closes_one() -> None:
-    patcher = build_patcher(NonePatchConfig(kind="none"))
+    patcher = build_patcher(NonePatchConfig(kind="none"), "protein")
     assert isinstance(patcher, NonePatcher)
     assert closes(patcher, 6) == "|||||||"
 

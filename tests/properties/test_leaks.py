@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from hyena_glt.model import HyenaGLT, hierarchy
-from hyena_glt.nn import Hyena
+from hyena_glt.nn import Hyena, Span
 from hyena_glt.nn.mixers import ExplicitFilter
 from hyena_glt.patch import Emission, Patches, cut
 from properties.checks import (
@@ -41,9 +41,9 @@ class CentredFilter(ExplicitFilter):
     """An explicit filter with a tap one position ahead."""
 
     def forward(
-        self, x_BDL: Tensor, length: Tensor, state: Tensor | None
+        self, x_BDL: Tensor, span: Span, state: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        y_BDL, state = super().forward(x_BDL, length, state)
+        y_BDL, state = super().forward(x_BDL, span, state)
         ahead = torch.cat([x_BDL[..., 1:], torch.zeros_like(x_BDL[..., :1])], 2)
         return y_BDL + 0.1 * ahead, state
 
@@ -52,19 +52,19 @@ class ForgetfulFilter(ExplicitFilter):
     """An explicit filter that starts every call from an empty past."""
 
     def forward(
-        self, x_BDL: Tensor, length: Tensor, state: Tensor | None
+        self, x_BDL: Tensor, span: Span, state: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         forgotten = None if state is None else torch.zeros_like(state)
-        return super().forward(x_BDL, length, forgotten)
+        return super().forward(x_BDL, span, forgotten)
 
 
 class StretchedFilter(ExplicitFilter):
     """An explicit filter that depends on the length of the call."""
 
     def forward(
-        self, x_BDL: Tensor, length: Tensor, state: Tensor | None
+        self, x_BDL: Tensor, span: Span, state: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        y_BDL, state = super().forward(x_BDL, length, state)
+        y_BDL, state = super().forward(x_BDL, span, state)
         return y_BDL / x_BDL.shape[2], state
 
 
@@ -72,9 +72,9 @@ class SharedFilter(ExplicitFilter):
     """An explicit filter that takes the mean over the batch away."""
 
     def forward(
-        self, x_BDL: Tensor, length: Tensor, state: Tensor | None
+        self, x_BDL: Tensor, span: Span, state: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        y_BDL, state = super().forward(x_BDL, length, state)
+        y_BDL, state = super().forward(x_BDL, span, state)
         return y_BDL - 0.1 * y_BDL.mean(0), state
 
 

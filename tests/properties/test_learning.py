@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hyena_glt.data import Batch
 from hyena_glt.model import HyenaGLT
-from hyena_glt.objective import next_base_loss
+from hyena_glt.objective import base_loss
 from hyena_glt.tokenize import BOS, Modality
 from properties.checks import same_gradient
 from properties.tiny import Case, build, document, pairwise_cover
@@ -31,7 +31,7 @@ def batch_of(network: HyenaGLT, rows: int, length_bp: int, seed: int = 0) -> Bat
 
 
 def mean_loss(network: HyenaGLT, batch: Batch) -> Tensor:
-    loss = next_base_loss(network(batch.ids, batch.length).logits, batch.target, batch.weight)
+    loss = base_loss(network(batch.ids, batch.length).logits, batch.target, batch.weight)
     return loss.nll_nats / loss.weight
 
 
@@ -129,7 +129,7 @@ def test_accumulation_gives_the_gradient_of_the_large_batch_under_uneven_weights
     network.zero_grad()
     for rows in torch.split(torch.arange(7), size):
         part = Batch(*(tensor[rows] for tensor in batch))
-        loss = next_base_loss(network(part.ids).logits, part.target, part.weight)
+        loss = base_loss(network(part.ids).logits, part.target, part.weight)
         torch.autograd.backward(loss.nll_nats / weight.to(dtype).sum())
     for parameter, gradient in zip(network.parameters(), expected, strict=True):
         assert parameter.grad is not None
@@ -155,7 +155,7 @@ def test_bf16_autocast_is_within_a_hundredth_of_a_nat_a_base(case: Case) -> None
     assert rounded.item() == pytest.approx(exact.item(), abs=BF16_NATS_A_BASE)
     assert rounded.item() != exact.item()
     logits = torch.cat([output.logits, rest.logits], 1)
-    loss = next_base_loss(logits, batch.target, batch.weight)
+    loss = base_loss(logits, batch.target, batch.weight)
     streamed = (loss.nll_nats / loss.weight).item()
     assert streamed == pytest.approx(exact.item(), abs=BF16_NATS_A_BASE)
 

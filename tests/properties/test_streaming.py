@@ -19,6 +19,8 @@ CASES = [
     Case("MA", "fixed", 2, "SL", "L", "exact"),
     Case("A", "capped", 1, "A", "S", "plain"),
     Case("L", "none", 1, "AM", "M", "hashed"),
+    Case("S", "syncmer", 2, "AL", "M", "plain"),
+    Case("M", "delimiter", 2, "S", "A", "exact"),
 ]
 NETWORKS = {case: build(case) for case in CASES}
 

@@ -72,8 +72,16 @@ PATCHES: dict[str, tuple[Any, Any]] = {  # (outer, inner) rule
         {"kind": "fixed", "size_bp": 3, "frame": 1},
         {"kind": "fixed", "size_bp": 6, "frame": 4},
     ),
+    "syncmer": (
+        {"kind": "syncmer", "k": 3, "s": 1, "min_bp": 2, "max_bp": 4},
+        {"kind": "syncmer", "k": 5, "s": 2, "min_bp": 3, "max_bp": 6},
+    ),
+    "delimiter": (
+        {"kind": "delimiter", "motifs": ["CG", "A"], "runs": "N", "max_bp": 3},
+        {"kind": "delimiter", "motifs": ["RCG", "N"], "min_bp": 2, "max_bp": 5},
+    ),
     "letters": (LetterPatcher("AT"), LetterPatcher("T")),
-    "capped": (LetterPatcher("ACT", cap=5), LetterPatcher("A", cap=2)),
+    "capped": (LetterPatcher("ACT", cap=5), LetterPatcher("AC", cap=3)),
 }
 AXES: dict[str, Sequence[Any]] = {
     "encoder": ["", "S", "M", "L", "A"],

@@ -23,7 +23,10 @@ from hyena_glt.errors import CheckpointError, RecipeError, StorageError, Trainin
 from hyena_glt.train import train
 
 MakeRecipe = Callable[..., Recipe]
-LOGGED = ("step", "bits_per_base", "gradient_norm", "lr_fraction", "validation_bits_per_base")
+LOGGED = (
+    *("step", "bits_per_base", "gradient_norm", "lr_fraction", "validation_bits_per_base"),
+    *("causal_bits_per_base", "masked_bits_per_base", "validation_masked_bits_per_base"),
+)
 LAST = 8
 
 
@@ -99,19 +102,31 @@ SETTINGS = {
     "adamw": (),
     "muon and average": ("train.optimiser=muon", "train.ema_decay=0.6"),
     "micro-batches": ("train.micro_batch_windows=2", "train.ema_decay=0.9"),
+    "both objectives, two genomes": (
+        "model.direction=both",
+        "objective={kind: causal_and_masked, fraction: 0.3, span_bp: 2}",
+        "data.genome=null",
+        "data.split=null",
+        "data.mixture=["
+        "{genome: GENOME, weight: 1, contigs: [chr1, chr2], "
+        "split: {by: contig, validation: [chr2]}}, "
+        "{genome: GENOME, weight: 2, contigs: [chr3], "
+        "split: {by: fraction, heldout: 0, guard_bp: 0, validation: 0.3}}]",
+    ),
 }
 
 
 @pytest.fixture(scope="module")
 def whole(
-    tiny: MakeRecipe, tmp_path_factory: pytest.TempPathFactory
+    tiny: MakeRecipe, small_fasta: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], tuple[Recipe, Path]]:
     """(recipe, folder) of an uninterrupted run of each setting."""
     done: dict[str, tuple[Recipe, Path]] = {}
 
     def run(name: str) -> tuple[Recipe, Path]:
         if name not in done:
-            recipe, out = tiny(*SETTINGS[name]), tmp_path_factory.mktemp("whole") / "run"
+            settings = [setting.replace("GENOME", str(small_fasta)) for setting in SETTINGS[name]]
+            recipe, out = tiny(*settings), tmp_path_factory.mktemp("whole") / "run"
             assert train(recipe, out).steps == LAST
             done[name] = recipe, out
         return done[name]
@@ -340,7 +355,7 @@ def test_a_resumed_run_remembers_how_it_began(
 
 def test_a_genome_that_changed_can_not_be_resumed(tiny: MakeRecipe, tmp_path: Path) -> None:
     genome, out = tmp_path / "genome.fa", tmp_path / "run"
-    genome.write_text(Path(tiny().data.genome).read_text())
+    genome.write_text(Path(str(tiny().data.genome)).read_text())
     recipe = tiny(f"data.genome={genome}")
     with after_step(2, lambda _: os.kill(os.getpid(), signal.SIGTERM)):
         train(recipe, out)

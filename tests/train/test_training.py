@@ -14,10 +14,9 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from hyena_glt.checkpoint import build_network, load_checkpoint, load_tree
 from hyena_glt.config import Recipe
-from hyena_glt.data import open_genome, split_genome, validation_windows
+from hyena_glt.data import held_windows, open_sources
 from hyena_glt.errors import CheckpointError, RecipeError, TrainingError
 from hyena_glt.model import HyenaGLT
-from hyena_glt.tokenize import alphabet
 from hyena_glt.train import train
 from hyena_glt.train.run import mean_bits
 
@@ -44,8 +43,9 @@ def test_a_run_takes_the_steps_that_its_bases_pay_for(tiny: MakeRecipe, tmp_path
     assert checkpoint.provenance.command == "the command"
     assert checkpoint.provenance.steps == report.best_step
     assert checkpoint.provenance.validation_bits_per_base == report.validation_bits_per_base
-    assert [str(region) for region in checkpoint.split.validation] == ["chr2:0-300"]
-    assert [str(region) for region in checkpoint.split.train] == ["chr1:0-700", "chr3:0-90"]
+    (split,) = checkpoint.splits.values()
+    assert [str(region) for region in split.validation] == ["chr2:0-300"]
+    assert [str(region) for region in split.train] == ["chr1:0-700", "chr3:0-90"]
 
 
 def test_the_first_loss_is_two_bits_and_learning_lowers_it(
@@ -63,15 +63,12 @@ def test_the_kept_network_gives_the_validation_that_the_report_names(
     recipe = tiny("train.lr=0.02")
     report = train(recipe, tmp_path / "run")
     checkpoint = load_checkpoint(Path(report.checkpoint))
-    genome, checksum = open_genome(recipe.data.genome, alphabet("dna"), tmp_path / "cache")
-    assert list(checkpoint.provenance.data_sha256.values()) == [checksum]
-    split = split_genome(genome, recipe.data)
-    windows = validation_windows(
-        genome, split.validation, alphabet("dna"), recipe.data, recipe.train.validation_bases
-    )
+    sources = open_sources(recipe, tmp_path / "cache")
+    assert checkpoint.provenance.data_sha256 == {recipe.data.genome: sources[0].sha256}
     with torch.no_grad():
-        bits = mean_bits(build_network(checkpoint), windows, 3)
-    assert bits == pytest.approx(report.validation_bits_per_base, abs=1e-9)
+        windows = held_windows(sources, recipe)
+        measured = mean_bits(build_network(checkpoint), windows, 3, recipe.objective)
+    assert measured == {"bits_per_base": pytest.approx(report.validation_bits_per_base, abs=1e-9)}
     assert report.validation_bits_per_base == min(
         column(tmp_path / "run", "validation_bits_per_base")
     )

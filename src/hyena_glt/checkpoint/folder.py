@@ -5,7 +5,7 @@ weights.safetensors  the network's tensors
 recipe.yaml          the resolved recipe
 vocabulary.json      modality, letters, ids of the special symbols
 patchers.json        each stage's rule and limits
-regions.json         what was trained on, chosen on and held out
+regions.json         of each genome, what was trained on, chosen on and held out
 provenance.json      versions, checksums of the data, command, steps
 """
 
@@ -24,13 +24,13 @@ from torch import Tensor
 
 from hyena_glt.checkpoint.replace import replacing_folder, standing_folder
 from hyena_glt.config import Recipe, recipe_from
-from hyena_glt.data import Region, Split, file_sha256
+from hyena_glt.data import Split, file_sha256
 from hyena_glt.errors import CheckpointError
 from hyena_glt.model import HyenaGLT
 from hyena_glt.patch import build_patcher
 from hyena_glt.tokenize import BOS, EOS, MASK, PAD, alphabet
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MANIFEST = "manifest.json"
 _FILES = (
     "weights.safetensors",
@@ -67,7 +67,7 @@ class Checkpoint:
 
     recipe: Recipe
     weights: dict[str, Tensor]
-    split: Split
+    splits: dict[str, Split]  # of each genome of the recipe
     provenance: Provenance
 
 
@@ -99,7 +99,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "recipe.yaml": yaml.safe_dump(checkpoint.recipe.model_dump(mode="json"), sort_keys=False),
         "vocabulary.json": _json(_vocabulary(checkpoint.recipe)),
         "patchers.json": _json(_patchers(checkpoint.recipe)),
-        "regions.json": _json(checkpoint.split.as_data()),
+        "regions.json": _json({name: split.as_data() for name, split in checkpoint.splits.items()}),
         "provenance.json": _json(asdict(checkpoint.provenance)),
     }
     with replacing_folder(folder) as aside:
@@ -139,13 +139,13 @@ def load_checkpoint(folder: Path) -> Checkpoint:
                 "use the version of hyena-glt that provenance.json names"
             )
     regions = json.loads((folder / "regions.json").read_text())
-    split = Split(*(tuple(Region(*region) for region in regions[part]) for part in Split._fields))
+    splits = {name: Split.from_data(parts) for name, parts in regions.items()}
     provenance = Provenance(**json.loads((folder / "provenance.json").read_text()))
     try:
         weights = load_file(folder / "weights.safetensors")
     except SafetensorError as error:
         raise CheckpointError(f"{folder}/weights.safetensors: can't be read ({error})") from None
-    return Checkpoint(recipe=recipe, weights=weights, split=split, provenance=provenance)
+    return Checkpoint(recipe=recipe, weights=weights, splits=splits, provenance=provenance)
 
 
 def write_manifest(folder: Path) -> None:
@@ -202,7 +202,7 @@ def _vocabulary(recipe: Recipe) -> dict[str, Any]:
 def _patchers(recipe: Recipe) -> list[dict[str, Any]]:
     rules = []
     for stage in recipe.model.stages:
-        patcher = build_patcher(stage.patch)
+        patcher = build_patcher(stage.patch, recipe.modality)
         limits = {
             "min_bp": patcher.min_bp,
             "max_bp": patcher.max_bp,

@@ -36,41 +36,105 @@ class RegionSplitConfig(Config):
     )
 
 
-class FractionSplitConfig(Config):
-    """Of every contig, the last bases are held out and those before them are for validation."""
-
-    by: Literal["fraction"]
+class _SharesConfig(Config):
     validation: float = Field(0.1, gt=0, lt=1)
     heldout: float = Field(0.1, ge=0, lt=1)
-    guard_bp: int = Field(
-        10_000, ge=0, description="bases left out at both ends of the kept parts, and at the origin"
-    )
 
     @model_validator(mode="after")
-    def _something_trains(self) -> "FractionSplitConfig":
+    def _something_trains(self) -> "_SharesConfig":
         if self.validation + self.heldout >= 1:
             raise ValueError("validation + heldout leave nothing to train on; use a sum below 1")
         return self
 
 
+class FractionSplitConfig(_SharesConfig):
+    """Of every contig, the last bases are held out and those before them are for validation."""
+
+    by: Literal["fraction"]
+    guard_bp: int = Field(
+        10_000, ge=0, description="bases left out at both ends of the kept parts, and at the origin"
+    )
+
+
+class RecordSplitConfig(_SharesConfig):
+    """Whole records (proteins, transcripts, reads), drawn at random by the recipe's seed.
+
+    Homologous records may stand on both sides, so that a kept record can be easier than one of a
+    family never seen: cluster by sequence identity first where that matters, and split by contig.
+    """
+
+    by: Literal["record"]
+
+
 SplitConfig = Annotated[
-    ContigSplitConfig | RegionSplitConfig | FractionSplitConfig, Field(discriminator="by")
+    ContigSplitConfig | RegionSplitConfig | FractionSplitConfig | RecordSplitConfig,
+    Field(discriminator="by"),
 ]
+
+_GENOME = (
+    "path of a FASTA (plain, gzip, bgzip) or .2bit file, or 'builtin:ecoli_dh1'; "
+    "a relative path starts at the working folder, and ~ is not expanded"
+)
+_CONTIGS = "use these contigs only"
+
+
+class SourceConfig(Config):
+    """One genome of a mixture."""
+
+    genome: str = Field(description=_GENOME)
+    weight: float = Field(
+        gt=0, description="windows drawn from this genome, in proportion to the other weights"
+    )
+    split: SplitConfig
+    contigs: tuple[str, ...] | None = Field(None, description=_CONTIGS)
 
 
 class DataConfig(Config):
-    """A genome cut into windows."""
+    """A genome, or a mixture of genomes, cut into windows."""
 
-    genome: str = Field(
-        description="path of a FASTA (plain, gzip, bgzip) or .2bit file, or 'builtin:ecoli_dh1'; "
-        "a relative path starts at the working folder, and ~ is not expanded"
+    genome: str | None = Field(None, description=_GENOME)
+    split: SplitConfig | None = None
+    contigs: tuple[str, ...] | None = Field(None, description=_CONTIGS)
+    mixture: tuple[SourceConfig, ...] | None = Field(
+        None, description="two genomes or more, instead of genome, split and contigs"
     )
     window_bp: int = Field(ge=1, description="bases of a training window")
-    split: SplitConfig
     reverse_complement: bool = Field(
         True, description="read every second window, drawn at random, from the other strand"
     )
     soft_mask_weight: float = Field(
         1.0, ge=0, le=1, description="loss weight of lower-case (repeat-masked) bases"
     )
-    contigs: tuple[str, ...] | None = Field(None, description="use these contigs only")
+
+    @model_validator(mode="after")
+    def _one_genome_or_a_mixture(self) -> "DataConfig":
+        if self.mixture is None:
+            for name in ("genome", "split"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"{name} is missing; give genome and split, or a mixture")
+            return self
+        for name in ("genome", "split", "contigs"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"{name} and mixture can't both be given; with a mixture each of its genomes "
+                    "has its own genome, split and contigs"
+                )
+        if len(self.mixture) < 2:
+            raise ValueError("mixture has fewer than two genomes; for one use genome and split")
+        _check_no_contig_twice(self.mixture)
+        return self
+
+
+def _check_no_contig_twice(mixture: tuple[SourceConfig, ...]) -> None:
+    """A contig in two sources could train in one and be held out in the other."""
+    used: dict[str, list[SourceConfig]] = {}
+    for source in mixture:
+        for other in used.setdefault(source.genome, []):
+            shared = set(source.contigs or ()) & set(other.contigs or ())
+            if source.contigs is None or other.contigs is None or shared:
+                what = f"contigs {sorted(shared)}" if shared else "contigs"
+                raise ValueError(
+                    f"mixture names {what} of {source.genome} twice; name every contig once "
+                    "(a genome may stand twice with other contigs)"
+                )
+        used[source.genome].append(source)

@@ -107,8 +107,10 @@ def _override(data: dict[str, Any], override: str) -> None:
 def _describe(details: Any) -> str:
     """Return 'key: problem', with the nearest known key where one is unknown."""
     steps = [str(step) for step in details["loc"]]
-    shown, known = _locate(steps)
+    shown, known, tags = _locate(steps)
     path = ".".join(shown) or "recipe"
+    if details["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        return _describe_tag(details, path, tags)
     if details["type"] == "extra_forbidden":
         near = _nearest(steps[-1], known)
         hint = f"did you mean {near!r}?" if near else f"known keys: {', '.join(known)}"
@@ -122,6 +124,20 @@ def _describe(details: Any) -> str:
     return f"{path}: {message}, found {found!r}"
 
 
+def _describe_tag(details: Any, path: str, tags: list[str]) -> str:
+    """Say which tags, such as 'fixed', a union knows where its tag key is missing or unknown."""
+    key = details["ctx"]["discriminator"].strip("'")
+    choices = ", ".join(repr(tag) for tag in tags)
+    if details["type"] == "union_tag_invalid":
+        near = _nearest(details["ctx"]["tag"], tags)
+        hint = f"; did you mean {near!r}?" if near else ""
+        return f"{path}.{key}: found {details['ctx']['tag']!r}, expected one of {choices}{hint}"
+    meant = get_close_matches(key, [str(given) for given in details["input"]], 1)
+    if meant:
+        return f"{path}.{meant[0]}: unknown key; did you mean {key!r}? It is one of {choices}"
+    return f"{path}.{key}: required key is missing; expected one of {choices}"
+
+
 def _nearest(key: str, known: list[str]) -> str | None:
     """Return the known key that ``key`` begins, or else is most like."""
     begun = [name for name in known if name.startswith(key)]
@@ -129,8 +145,8 @@ def _nearest(key: str, known: list[str]) -> str | None:
     return near[0] if near else None
 
 
-def _locate(steps: list[str]) -> tuple[list[str], list[str]]:
-    """Return (``steps`` as a user writes them, the keys allowed beside the last).
+def _locate(steps: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """Return (``steps`` as a user writes them, the keys allowed beside the last, the tags there).
 
     Read off the JSON schema; pydantic puts a union's tag, such as 'fixed', among the steps.
     """
@@ -138,7 +154,11 @@ def _locate(steps: list[str]) -> tuple[list[str], list[str]]:
     definitions = schema["$defs"]
 
     def resolve(node: dict[str, Any]) -> dict[str, Any]:
-        return definitions[node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+        if "$ref" in node:
+            return resolve(definitions[node["$ref"].rsplit("/", 1)[1]])
+        # What may be null is a choice between null and what it else is.
+        some = [choice for choice in node.get("anyOf", ()) if choice.get("type") != "null"]
+        return resolve(some[0]) if len(some) == 1 else node
 
     node, beside = resolve(schema), resolve(schema)
     shown = []
@@ -155,4 +175,6 @@ def _locate(steps: list[str]) -> tuple[list[str], list[str]]:
             node = resolve(node["items"])
         else:
             node = {}
-    return shown, sorted(beside.get("properties", {}))
+    tag_of = {ref: tag for tag, ref in node.get("discriminator", {}).get("mapping", {}).items()}
+    tags = [tag_of[choice["$ref"]] for choice in node.get("oneOf", ())] if tag_of else []
+    return shown, sorted(beside.get("properties", {})), tags

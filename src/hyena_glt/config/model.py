@@ -9,6 +9,7 @@ from hyena_glt.config.layout import parse_layout
 
 MAX_EXACT_K = 8  # 4**8 = 65,536 rows; above it a table is hashed
 HASHED_ROWS = 65_536
+MAX_MOTIF = 32  # letters of a delimiter's motif
 
 
 class ShortConfig(Config):
@@ -81,7 +82,80 @@ class FixedPatchConfig(Config):
         return self
 
 
-PatchConfig = Annotated[NonePatchConfig | FixedPatchConfig, Field(discriminator="kind")]
+class DynamicPatchConfig(Config):
+    """Limits of rules that read the sequence.
+
+    A patch closes where its rule first says so once it is ``min_bp`` long, and at ``max_bp`` in any
+    case. An inner stage's patch goes on from there to the end of the outer patch.
+    """
+
+    min_bp: int = Field(ge=1, description="shortest patch, in bases")
+    max_bp: int = Field(le=1024, description="longest patch, in bases")
+
+    @model_validator(mode="after")
+    def _limits_leave_room(self) -> "DynamicPatchConfig":
+        if self.min_bp > self.max_bp:
+            raise ValueError(
+                f"min_bp={self.min_bp} is above max_bp={self.max_bp}; "
+                "a patch has at least min_bp and at most max_bp bases"
+            )
+        return self
+
+
+class SyncmerPatchConfig(DynamicPatchConfig):
+    """A patch closes with each closed syncmer: a k-mer whose smallest s-mer is its first or last.
+
+    Smallest by a fixed hash. Close to 2 / (k - s + 1) of all k-mers are closed syncmers, and the
+    same words are everywhere, so that patches shift with an insertion (Edgar 2021, PeerJ 9:e10805).
+    """
+
+    kind: Literal["syncmer"]
+    k: int = Field(15, ge=2, le=64, description="letters of the k-mers that end patches")
+    s: int = Field(6, ge=1, le=31, description="letters of the s-mers compared in a k-mer")
+    min_bp: int = Field(2, ge=1, description="shortest patch, in bases")
+    max_bp: int = Field(24, le=1024, description="longest patch, in bases")
+
+    @model_validator(mode="after")
+    def _words_fit(self) -> "SyncmerPatchConfig":
+        if self.s >= self.k:
+            raise ValueError(f"s={self.s} must be below k={self.k}: s-mers are parts of a k-mer")
+        return self
+
+
+class DelimiterPatchConfig(DynamicPatchConfig):
+    """A patch closes at the last base of every motif, and behind every run of certain letters.
+
+    Case doesn't matter. In nucleic acids T and U are one letter and an IUPAC code stands for its
+    bases: R for A or G; only N is itself, the letter N. In proteins a symbol stands for itself. A
+    run closes a patch at the first base that is no longer part of it: a base late, because no
+    causal rule knows of an end before it is past.
+    """
+
+    kind: Literal["delimiter"]
+    motifs: tuple[str, ...] = Field((), description="words such as TAA, or single letters")
+    runs: str = Field("", description="letters whose runs end a patch, such as N")
+    min_bp: int = Field(1, ge=1, description="shortest patch, in bases")
+    max_bp: int = Field(64, le=1024, description="longest patch, in bases")
+
+    @model_validator(mode="after")
+    def _something_delimits(self) -> "DelimiterPatchConfig":
+        if not self.motifs and not self.runs:
+            raise ValueError("motifs and runs are both empty; give at least one of them")
+        for motif in self.motifs:
+            if not 1 <= len(motif) <= MAX_MOTIF:
+                raise ValueError(
+                    f"motifs holds {motif!r}, of {len(motif)} letters; expected 1 to {MAX_MOTIF}"
+                )
+        for name, words in (("motifs", self.motifs), ("runs", tuple(self.runs))):
+            if len({word.upper() for word in words}) != len(words):
+                raise ValueError(f"{name}={getattr(self, name)!r} names a word twice")
+        return self
+
+
+PatchConfig = Annotated[
+    NonePatchConfig | FixedPatchConfig | SyncmerPatchConfig | DelimiterPatchConfig,
+    Field(discriminator="kind"),
+]
 
 
 class EmbedConfig(Config):
@@ -146,6 +220,16 @@ class BackboneConfig(StackConfig):
 class ModelConfig(Config):
     """The network: nucleotides first, larger and larger patches inside."""
 
+    direction: Literal["causal", "bidirectional", "both"] = Field(
+        "causal",
+        description="causal: each base from those before it; bidirectional: a masked base from "
+        "both sides; both: one network that does either",
+    )
+    rc: Literal["none", "average", "equivariant"] = Field(
+        "none",
+        description="average: answers are the mean of both strands'; equivariant: strands share "
+        "the network inside, exactly (bidirectional only)",
+    )
     embed: EmbedConfig = EmbedConfig()
     stages: tuple[StageConfig, ...] = Field(min_length=1)
     backbone: BackboneConfig
@@ -156,6 +240,11 @@ class ModelConfig(Config):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "ModelConfig":
+        if self.rc == "equivariant" and self.direction != "bidirectional":
+            raise ValueError(
+                f"rc=equivariant needs direction=bidirectional, found {self.direction}: a causal "
+                "row reads one strand's way; use rc=average"
+            )
         for outer, inner in zip(self.stages, self.stages[1:], strict=False):
             _check_nested(outer.patch, inner.patch)
         for stage in self.stages:
@@ -190,14 +279,19 @@ class ModelConfig(Config):
             )
 
 
-def _check_nested(
-    outer: NonePatchConfig | FixedPatchConfig, inner: NonePatchConfig | FixedPatchConfig
-) -> None:
-    """Inner boundaries are a subset of outer ones (DESIGN: two stages)."""
-    if isinstance(outer, NonePatchConfig):
+def _check_nested(outer: PatchConfig, inner: PatchConfig) -> None:
+    """Inner boundaries are a subset of outer ones (DESIGN: two stages).
+
+    A dynamic rule takes its boundaries from the outer stage's; a fixed one can't.
+    """
+    if isinstance(outer, NonePatchConfig) or not isinstance(inner, FixedPatchConfig):
         return
-    if isinstance(inner, NonePatchConfig):
-        return
+    if isinstance(outer, DynamicPatchConfig):
+        raise ValueError(
+            f"fixed patches of {inner.size_bp} bp can't stand inside {outer.kind} patches, which "
+            "close where the sequence says; use a dynamic kind for the inner stage, or fixed for "
+            "both"
+        )
     if inner.size_bp % outer.size_bp or (inner.frame - outer.frame) % outer.size_bp:
         raise ValueError(
             f"patches of {inner.size_bp} bp (frame {inner.frame}) don't close where patches of "

@@ -6,10 +6,19 @@ from pydantic import Field, model_validator
 
 from hyena_glt.config.base import Config
 from hyena_glt.config.data import DataConfig
-from hyena_glt.config.model import FixedPatchConfig, ModelConfig
-from hyena_glt.config.train import ObjectiveConfig, TrainConfig
+from hyena_glt.config.model import (
+    DelimiterPatchConfig,
+    DynamicPatchConfig,
+    FixedPatchConfig,
+    ModelConfig,
+    SyncmerPatchConfig,
+)
+from hyena_glt.config.train import CausalObjectiveConfig, ObjectiveConfig, TrainConfig
 
 _LETTERS = {"dna": 4, "rna": 4, "protein": 20}
+_NUCLEIC = "ACGTURYSWKMBDHVN"
+_SYMBOLS = {"dna": _NUCLEIC, "rna": _NUCLEIC, "protein": "ACDEFGHIKLMNPQRSTVWYBZJXUO*"}
+_OBJECTIVE_OF = {"causal": "causal", "bidirectional": "masked", "both": "causal_and_masked"}
 
 
 class Recipe(Config):
@@ -20,7 +29,7 @@ class Recipe(Config):
     modality: Literal["dna", "rna", "protein"]
     data: DataConfig
     model: ModelConfig
-    objective: ObjectiveConfig = ObjectiveConfig()
+    objective: ObjectiveConfig = CausalObjectiveConfig(kind="causal")
     train: TrainConfig
 
     @model_validator(mode="after")
@@ -36,6 +45,16 @@ class Recipe(Config):
                     "data.reverse_complement must be false for modality=protein: a protein has "
                     "one strand"
                 )
+            if self.model.rc != "none":
+                raise ValueError(
+                    f"model.rc={self.model.rc} is for nucleic acids: a protein has one strand"
+                )
+        wanted = _OBJECTIVE_OF[self.model.direction]
+        if self.objective.kind != wanted:
+            raise ValueError(
+                f"objective.kind={self.objective.kind} can't train model.direction="
+                f"{self.model.direction}; use objective.kind={wanted}, or another direction"
+            )
         letters = _LETTERS[self.modality]
         for k in self.model.embed.hashed_k:
             if letters**k >= 2**63:  # a code is one int64
@@ -44,25 +63,66 @@ class Recipe(Config):
                     f"model.embed.hashed_k holds {k}: {letters}**{k} k-mers are more than 64 bits "
                     f"number; for modality={self.modality} use k <= {longest}"
                 )
+        self._check_masking()
+        self._check_rules()
         self._check_sizes()
         return self
+
+    def _check_masking(self) -> None:
+        """Check that a masked window has room for a whole span."""
+        if isinstance(self.objective, CausalObjectiveConfig):
+            return
+        masked_bp = round(self.objective.fraction * self.data.window_bp)
+        if self.objective.span_bp > max(1, masked_bp):
+            raise ValueError(
+                f"objective.span_bp={self.objective.span_bp} is above the {masked_bp} bases that "
+                f"fraction={self.objective.fraction} masks in data.window_bp={self.data.window_bp}:"
+                " no span would be that long; use shorter spans, a larger fraction or longer "
+                "windows"
+            )
+
+    def _check_rules(self) -> None:
+        """Check that patchers' rules read what the modality has."""
+        for number, stage in enumerate(self.model.stages):
+            path = f"model.stages.{number}.patch"
+            if isinstance(stage.patch, SyncmerPatchConfig) and self.modality == "protein":
+                raise ValueError(
+                    f"{path}.kind=syncmer is for nucleic acids; for modality=protein use fixed "
+                    "or delimiter"
+                )
+            if isinstance(stage.patch, DelimiterPatchConfig):
+                symbols = _SYMBOLS[self.modality]
+                for word in (*stage.patch.motifs, *stage.patch.runs):
+                    unknown = next((letter for letter in word if letter.upper() not in symbols), "")
+                    if unknown:
+                        raise ValueError(
+                            f"{path} holds {unknown!r} (in {word!r}), which stands in no "
+                            f"{self.modality}; expected {' '.join(symbols)} in either case"
+                        )
 
     def _check_sizes(self) -> None:
         """Check patches against the data's windows, and attention's reach against patches."""
         largest_bp = 1
         for number, stage in enumerate(self.model.stages):
-            if isinstance(stage.patch, FixedPatchConfig):
-                largest_bp = max(largest_bp, stage.patch.size_bp)
-                if stage.patch.size_bp > self.data.window_bp:
-                    raise ValueError(
-                        f"model.stages.{number}.patch.size_bp={stage.patch.size_bp} is above "
-                        f"data.window_bp={self.data.window_bp}: windows would hold no whole patch; "
-                        "use smaller patches or longer windows"
-                    )
+            patch = stage.patch
+            if isinstance(patch, FixedPatchConfig):
+                key, longest_bp = "size_bp", patch.size_bp
+                largest_bp = max(largest_bp, longest_bp)
+            elif isinstance(patch, DynamicPatchConfig):
+                key, longest_bp = "max_bp", patch.max_bp
+                largest_bp += longest_bp - 1  # it goes on to the end of an outer patch
+            else:
+                continue
+            if longest_bp > self.data.window_bp:
+                raise ValueError(
+                    f"model.stages.{number}.patch.{key}={longest_bp} is above "
+                    f"data.window_bp={self.data.window_bp}: a patch could be longer than a window; "
+                    "use smaller patches or longer windows"
+                )
         reach_bp = self.model.mixers.A.window_bp
         if "A" in self.model.backbone.layout and reach_bp <= largest_bp:
             raise ValueError(
                 f"model.mixers.A.window_bp={reach_bp} reaches no further than the "
-                f"largest patch (size_bp={largest_bp}): in the backbone a patch would see itself "
+                f"largest patch ({largest_bp} bp): in the backbone a patch would see itself "
                 f"alone; use {largest_bp + 1} or more"
             )

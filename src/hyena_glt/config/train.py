@@ -9,16 +9,48 @@ from hyena_glt.config.base import Config
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class ObjectiveConfig(Config):
-    """The loss."""
+class CausalObjectiveConfig(Config):
+    """Predict each base from those before it."""
 
-    kind: Literal["causal"] = Field("causal", description="predict each base from those before it")
+    kind: Literal["causal"]
+
+
+class _MaskingConfig(Config):
+    fraction: float = Field(
+        0.15, gt=0, lt=1, description="share of a window's bases that is masked"
+    )
+    span_bp: int = Field(1, ge=1, description="bases of a masked span; 1 masks bases one by one")
+
+
+class MaskedObjectiveConfig(_MaskingConfig):
+    """Hide some bases and predict them from both sides."""
+
+    kind: Literal["masked"]
+
+
+class JointObjectiveConfig(_MaskingConfig):
+    """Some windows are causal and some masked: one network learns both."""
+
+    kind: Literal["causal_and_masked"]
+    masked_share: float = Field(
+        0.5, gt=0, lt=1, description="share of the windows, and of the loss, that is masked"
+    )
+
+
+ObjectiveConfig = Annotated[
+    CausalObjectiveConfig | MaskedObjectiveConfig | JointObjectiveConfig,
+    Field(discriminator="kind"),
+]
 
 
 class TrainConfig(Config):
     """Optimiser, schedule and the rhythm of saving and validating."""
 
-    bases: int = Field(gt=0, description="training bases in all")
+    bases: int = Field(
+        gt=0,
+        description="training bases in all, counted in whole windows: fewer are read where records "
+        "are shorter than data.window_bp",
+    )
     batch_windows: int = Field(16, ge=1, description="windows an optimiser step takes")
     micro_batch_windows: int | None = Field(
         None, ge=1, description="windows in memory at once; changes no result (default: all)"

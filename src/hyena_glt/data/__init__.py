@@ -1,23 +1,47 @@
-"""Takes a genome and a split; gives batches of windows, in an order that can be resumed."""
+"""Takes genomes and their splits; gives batches of windows, in an order that can be resumed."""
 
-from hyena_glt.data.batch import Batch, collate, rows_of
+from hyena_glt.data.batch import Batch, bases_in, collate, rows_of, whole_rows_of
 from hyena_glt.data.genome import Genome, file_sha256, open_genome
 from hyena_glt.data.loader import training_loader
+from hyena_glt.data.sources import (
+    Source,
+    held_windows,
+    open_sources,
+    splits_of,
+    training_windows,
+)
 from hyena_glt.data.splits import Region, Split, split_genome
-from hyena_glt.data.windows import TrainingWindows, Window, validation_windows
+from hyena_glt.data.windows import (
+    KINDS,
+    Kind,
+    TrainingWindows,
+    Window,
+    Windows,
+    validation_windows,
+)
 
 __all__ = [
+    "KINDS",
     "Batch",
     "Genome",
+    "Kind",
     "Region",
+    "Source",
     "Split",
     "TrainingWindows",
     "Window",
+    "Windows",
+    "bases_in",
     "collate",
     "file_sha256",
+    "held_windows",
     "open_genome",
+    "open_sources",
     "rows_of",
     "split_genome",
+    "splits_of",
     "training_loader",
+    "training_windows",
     "validation_windows",
+    "whole_rows_of",
 ]

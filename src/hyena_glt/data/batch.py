@@ -1,6 +1,6 @@
 """Windows of any lengths to one padded batch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,14 +8,17 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from hyena_glt.data.windows import Window
+from hyena_glt.data.windows import KINDS, Kind, Window
 from hyena_glt.tokenize import BOS, PAD
 
 
 class Batch(NamedTuple):
-    """Rows to predict: position t of a row is followed by its target t."""
+    """Rows of one kind to predict. A causal row's position t is followed by its target t.
 
-    ids: Int[Tensor, "B L"]  # BOS, then all bases but the last; PAD after a row's end
+    A masked row's target t is the letter at t, under the mask; BOS has none.
+    """
+
+    ids: Int[Tensor, "B L"]  # BOS, then all bases, in a causal row but the last; PAD after the end
     length: Int[Tensor, " B"]
     target: Int[Tensor, "B L"]  # index of the letter; -1 where there is none
     weight: Float[Tensor, "B L"]  # 0 where there is no target
@@ -43,12 +46,36 @@ def rows_of(
     return ids, length
 
 
-def collate(windows: Sequence[Window]) -> Batch:
-    """Return the batch of ``windows``; padding weighs nothing."""
-    ids, length = rows_of([window.ids for window in windows])
+def whole_rows_of(sequences: Sequence[UInt8[np.ndarray, "..."]]) -> tuple[Tensor, Tensor]:
+    """Return (ids, length) of two-sided rows: BOS and all bases; base i stands at i + 1."""
+    longest = max(len(sequence) for sequence in sequences)
+    ids = torch.full((len(sequences), longest + 1), PAD)
+    ids[:, 0] = BOS
+    for row, sequence in enumerate(sequences):
+        ids[row, 1 : len(sequence) + 1] = torch.from_numpy(sequence.astype(np.int64))
+    return ids, torch.tensor([len(sequence) + 1 for sequence in sequences])
+
+
+def collate(windows: Sequence[Window]) -> dict[Kind, Batch]:
+    """Return a batch of each kind of window that is there; padding weighs nothing."""
+    of_kind = {kind: [window for window in windows if window.kind == kind] for kind in KINDS}
+    return {kind: _batch(found, kind) for kind, found in of_kind.items() if found}
+
+
+def bases_in(batches: Mapping[Kind, Batch]) -> int:
+    """Return how many bases of the windows a batch holds."""
+    bos = sum(len(batch.ids) for kind, batch in batches.items() if kind == "masked")
+    return sum(int(batch.length.sum()) for batch in batches.values()) - bos
+
+
+def _batch(windows: Sequence[Window], kind: Kind) -> Batch:
+    sequences = [window.ids for window in windows]
+    # Where a base's prediction stands: at the position before it, or at its own.
+    first = 1 if kind == "masked" else 0
+    ids, length = whole_rows_of(sequences) if kind == "masked" else rows_of(sequences)
     target = torch.full(ids.shape, -1)
     weight = torch.zeros(ids.shape)
     for row, window in enumerate(windows):
-        target[row, : len(window.ids)] = torch.from_numpy(window.target)
-        weight[row, : len(window.ids)] = torch.from_numpy(window.weight)
+        target[row, first : first + len(window.ids)] = torch.from_numpy(window.target)
+        weight[row, first : first + len(window.ids)] = torch.from_numpy(window.weight)
     return Batch(ids, length, target, weight)

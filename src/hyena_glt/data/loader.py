@@ -3,10 +3,10 @@
 import warnings
 
 from hyena_glt.data.batch import collate
-from hyena_glt.data.windows import TrainingWindows
+from hyena_glt.data.windows import Windows
 
 
-def training_loader(windows: TrainingWindows, batch_windows: int, rank: int, world: int) -> object:
+def training_loader(windows: Windows, batch_windows: int, rank: int, world: int) -> object:
     """Return a loader whose state goes into a checkpoint and comes back out of it.
 
     Each of ``world`` processes takes ``batch_windows / world`` windows of every batch. Windows are

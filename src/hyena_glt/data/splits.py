@@ -3,8 +3,16 @@
 import re
 from typing import Any, NamedTuple
 
-from hyena_glt.config import DataConfig
-from hyena_glt.config.data import ContigSplitConfig, FractionSplitConfig, RegionSplitConfig
+import numpy as np
+from jaxtyping import Int64
+
+from hyena_glt.config import SourceConfig
+from hyena_glt.config.data import (
+    ContigSplitConfig,
+    FractionSplitConfig,
+    RecordSplitConfig,
+    RegionSplitConfig,
+)
 from hyena_glt.data.genome import Genome
 from hyena_glt.errors import RecipeError
 
@@ -38,9 +46,17 @@ class Split(NamedTuple):
             part: [list(region) for region in regions] for part, regions in self._asdict().items()
         }
 
+    @classmethod
+    def from_data(cls, data: dict[str, list[list[Any]]]) -> "Split":
+        """Return the split that ``as_data`` gave."""
+        return cls(*(tuple(Region(*region) for region in data[part]) for part in cls._fields))
 
-def split_genome(genome: Genome, config: DataConfig) -> Split:
-    """Return the parts of ``genome``. Raises RecipeError where a part is missing or empty."""
+
+def split_genome(genome: Genome, config: SourceConfig, seed: int) -> Split:
+    """Return the parts of ``genome``; ``seed`` draws the records of a split by record.
+
+    Raises RecipeError where a part is missing or empty.
+    """
     names = genome.names
     if config.contigs is not None:
         _check_contigs(config.contigs, names, "data.contigs")
@@ -50,11 +66,16 @@ def split_genome(genome: Genome, config: DataConfig) -> Split:
         split = _by_contig(lengths, config.split)
     elif isinstance(config.split, RegionSplitConfig):
         split = _by_region(lengths, config.split)
+    elif isinstance(config.split, RecordSplitConfig):
+        split = _by_record(lengths, config.split, seed)
     else:
         split = _by_fraction(lengths, config.split)
     for part, regions in (("train", split.train), ("validation", split.validation)):
         if not sum(region.length_bp for region in regions):
-            raise RecipeError(f"data.split leaves no base in {part}; keep less, or a smaller guard")
+            raise RecipeError(
+                f"data.split of {config.genome} leaves no base in {part}; keep less, or a smaller "
+                "guard"
+            )
     return split
 
 
@@ -148,3 +169,18 @@ def _by_fraction(lengths: dict[str, int], config: FractionSplitConfig) -> Split:
                     f"guard_bp={guard}; use a smaller guard, data.contigs, or split by contig"
                 )
     return Split(tuple(train), tuple(validation), tuple(heldout))
+
+
+def _by_record(lengths: dict[str, int], config: RecordSplitConfig, seed: int) -> Split:
+    """A part takes its share of the records, one at least; each part keeps the file's order."""
+    names = list(lengths)
+    order = np.random.default_rng((seed, 3)).permutation(len(names))
+    validation = max(1, round(config.validation * len(names)))
+    kept = validation
+    if config.heldout:
+        kept += max(1, round(config.heldout * len(names)))
+
+    def whole(numbers: Int64[np.ndarray, " R"]) -> tuple[Region, ...]:
+        return tuple(Region(names[i], 0, lengths[names[i]]) for i in np.sort(numbers).tolist())
+
+    return Split(whole(order[kept:]), whole(order[:validation]), whole(order[validation:kept]))

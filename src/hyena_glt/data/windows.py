@@ -1,7 +1,7 @@
 """Windows of a genome, each a pure function of its index: a stream that resumes anywhere."""
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
@@ -12,19 +12,44 @@ from hyena_glt.data.genome import Genome
 from hyena_glt.data.splits import Region
 from hyena_glt.tokenize import Alphabet
 
+Kind = Literal["causal", "masked"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# A draw's random numbers come from (seed, purpose, index), so that none depends on another:
+# 0 a pass's order, 1 a window's strand, 2 its kind and mask, 3 the records of a split, 4 which
+# genome of a mixture, 5 the seed of each of them.
+
 
 class Window(NamedTuple):
-    """Bases to predict and what each prediction weighs."""
+    """Bases to predict and what each prediction weighs.
+
+    In a causal window every letter is predicted from those before it. In a masked one ``ids`` hold
+    MASK at the hidden bases, which alone have targets, and are predicted from both sides.
+    """
 
     ids: UInt8[np.ndarray, " L"]
-    target: Int64[np.ndarray, " L"]  # index of the letter; -1 where there is none (N)
+    target: Int64[np.ndarray, " L"]  # index of the letter; -1 where there is none (N, not hidden)
     weight: Float32[np.ndarray, " L"]
+    kind: Kind = "causal"
+
+
+@runtime_checkable
+class Windows(Protocol):
+    """So many windows, each a pure function of its index."""
+
+    def __len__(self) -> int:
+        """How many."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Window:
+        """Return a window."""
+        ...
 
 
 def make_window(
     ids: UInt8[np.ndarray, " L"], alphabet: Alphabet, soft_mask_weight: float
 ) -> Window:
-    """Return the window of ``ids``: N weighs 0, a soft-masked base ``soft_mask_weight``."""
+    """Return the causal window of ``ids``: N weighs 0, a soft-masked base ``soft_mask_weight``."""
     target = alphabet.letter_index(ids).astype(np.int64)
     weight = np.where(alphabet.is_soft_masked(ids), soft_mask_weight, 1.0)
     weight = np.where(target >= 0, weight, 0.0).astype(np.float32)
@@ -58,6 +83,7 @@ class TrainingWindows(Dataset[Window]):
         # A region within one window has one tile: every phase would give the same.
         short = [region.length_bp <= config.window_bp for region in regions]
         self._tiles = np.array([1 if s else t for t, s in zip(tiles, short, strict=True)])
+        self._ends = self._tiles.cumsum()
         self._order = lru_cache(maxsize=2)(self._order_of_pass)
 
     def __len__(self) -> int:
@@ -73,13 +99,12 @@ class TrainingWindows(Dataset[Window]):
 
     def place(self, index: int) -> tuple[Region, int, bool]:
         """Return (region, first base, whether it is read from the other strand) of a window."""
-        number, within = divmod(index, int(self._tiles.sum()))
+        number, within = divmod(index, int(self._ends[-1]))
         phases, order = self._order(number)
         tile = int(order[within])
-        ends = self._tiles.cumsum()
-        which = int(np.searchsorted(ends, tile, side="right"))
+        which = int(np.searchsorted(self._ends, tile, side="right"))
         region = self._regions[which]
-        step = tile - int(ends[which] - self._tiles[which])
+        step = tile - int(self._ends[which] - self._tiles[which])
         window_bp = self._config.window_bp
         start = region.start - window_bp + int(phases[which]) + step * window_bp
         start = max(region.start, min(start, region.end - window_bp))
@@ -91,7 +116,7 @@ class TrainingWindows(Dataset[Window]):
     ) -> tuple[Int64[np.ndarray, " R"], Int64[np.ndarray, " T"]]:
         rng = np.random.default_rng((self._seed, 0, number))
         phases = rng.integers(1, self._config.window_bp + 1, size=len(self._regions))
-        return phases, rng.permutation(int(self._tiles.sum()))
+        return phases, rng.permutation(int(self._ends[-1]))
 
 
 def validation_windows(

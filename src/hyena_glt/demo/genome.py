@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hyena_glt.config import Recipe
-from hyena_glt.data import Region, Split, open_genome, split_genome
+from hyena_glt.data import Region, Split, open_sources
 from hyena_glt.evaluate import Gene, genes_within, read_genes
 from hyena_glt.tokenize import alphabet, decode
 
@@ -36,8 +36,8 @@ class DemoGenome:
 
 def read_demo_genome(recipe: Recipe, cache: Path) -> DemoGenome:
     """Return the genome that ``recipe`` trains on, cut as it says."""
-    dna = alphabet(recipe.modality)
-    genome, _ = open_genome(recipe.data.genome, dna, cache)
+    (source,) = open_sources(recipe, cache)
+    genome, dna = source.genome, alphabet(recipe.modality)
     (contig,) = genome.names
     ids = genome.fetch_bytes(contig, 0, genome.length_bp(contig))
     letters = dna.letter_index(ids)
@@ -45,6 +45,6 @@ def read_demo_genome(recipe: Recipe, cache: Path) -> DemoGenome:
         contig=contig,
         text=decode(ids),
         codes=np.where(letters >= 0, letters, 4).astype(np.uint8),
-        split=split_genome(genome, recipe.data),
+        split=source.split,
         genes=read_genes(Path(str(resources.files(__package__) / "data/ecoli_dh1.genes.gff3.gz"))),
     )

@@ -66,7 +66,7 @@ def run_demo(
         return {"stopped": training.stopped, "training_steps": training.steps}
     model = load(out / "checkpoint", device)
     genome = read_demo_genome(recipe, out / "genome")
-    if model.checkpoint.split != genome.split:
+    if list(model.checkpoint.splits.values()) != [genome.split]:
         raise CheckpointError(
             f"{out}/checkpoint: was trained on other regions than this recipe's; what it would be "
             "measured on may be what it learned. Choose another --out"

@@ -1,7 +1,9 @@
 """What a network is and costs, counted from its modules' shapes: nothing is run or measured.
 
 A position of the backbone stands for a patch, so that its cost a base is its cost a position
-divided by the bases of a patch. k-mer look-ups cost no FLOPs and their tables are counted apart.
+divided by the bases of a patch: an estimate, for random letters, where the sequence decides where
+patches close. k-mer look-ups cost no FLOPs and their tables are counted apart.
+A bidirectional network, or one that does both, is counted in its two-sided call.
 """
 
 import math
@@ -17,6 +19,7 @@ from hyena_glt.model.hierarchy import Hierarchy
 from hyena_glt.nn import Attention, Block, GatedMLP, Hyena, Stack
 from hyena_glt.nn.mixers import ExplicitFilter, Mixer, ModalFilter
 from hyena_glt.nn.mixers.hyena import FEATURE_WIDTH
+from hyena_glt.patch import DynamicPatcher
 
 FP32_BYTES = 4
 BF16_BYTES = 2
@@ -64,7 +67,7 @@ class TrainingMemory:
 class _Part(NamedTuple):
     name: str
     module: nn.Module
-    spacing_bp: int  # bases between neighbouring positions
+    spacing_bp: float  # mean bases between neighbouring positions
 
 
 class _Cost(NamedTuple):
@@ -88,11 +91,15 @@ def count_flops(network: HyenaGLT) -> FlopsPerBase:
     At each position, with D channels: a linear layer 2 * in * out; an explicit filter of W taps
     2 * W * D; a modal filter of N poles, in chunks of C positions, 2 * D * (C + 2 * N); attention,
     whose blocks of R queries meet 2 * R keys (R: most positions in its window), 2 * 2 * 2 * R * D.
-    Norms, gates and look-ups count 0. A backward pass is two forward passes.
+    Two-sided, a filter has as many taps ahead, a modal filter counts twice, and a block of queries
+    meets 3 * R keys. Norms, gates and look-ups count 0. A backward pass is two forward passes.
+    With ``rc: equivariant`` each base is read on both strands.
     """
     forward = recomputed = 0.0
+    ahead = network.direction != "causal"
     for part in _parts(network):
-        flops = sum(_cost(module).flops for module in part.module.modules()) / part.spacing_bp
+        costs = (_cost(module, ahead).flops for module in part.module.modules())
+        flops = _strands(network) * sum(costs) / part.spacing_bp
         forward += flops
         if isinstance(part.module, Stack) and part.module.activation_checkpointing:
             recomputed += flops
@@ -102,10 +109,15 @@ def count_flops(network: HyenaGLT) -> FlopsPerBase:
 def receptive_field_bp(network: HyenaGLT) -> int | None:
     """Return how many bases before a predicted base can change its prediction; None: all of them.
 
+    Two-sided, so many on either side.
+
     The longest path, at the worst phase of the patches: decoder, the wait since the last patch
     closed, backbone, the first base of the patch it reads, encoder, the longest k-mer. A long
-    mixer (L) reaches back to the row's start.
+    mixer (L) reaches back to the row's start, and so does a patcher that reads the sequence: its
+    limits count from the last close, so that each close depends on all before it.
     """
+    if any(isinstance(patcher, DynamicPatcher) for patcher in network.patchers):
+        return None
     back = _back_bp(network.hierarchy, 1)
     return None if math.isinf(back) else network.embed.longest + int(back)
 
@@ -138,12 +150,14 @@ def training_memory(
 def _parts(network: HyenaGLT) -> Iterator[_Part]:
     """The parts, in the order of the forward pass."""
     yield _Part("embed symbols", network.embed.symbol, 1)
-    yield from _hierarchy_parts(network.hierarchy, 1, 1)
+    yield from _hierarchy_parts(network.hierarchy, 1, 1.0)
     yield _Part("head", network.head, 1)
+    if network.masked_head is not None:
+        yield _Part("masked head", network.masked_head, 1)
 
 
-def _hierarchy_parts(hierarchy: Hierarchy, number: int, spacing_bp: int) -> Iterator[_Part]:
-    stage, patch_bp = f"stage {number}", max(spacing_bp, hierarchy.patcher.min_bp)
+def _hierarchy_parts(hierarchy: Hierarchy, number: int, spacing_bp: float) -> Iterator[_Part]:
+    stage, patch_bp = f"stage {number}", max(spacing_bp, hierarchy.patcher.mean_bp)
     yield _Part(f"{stage} encoder", hierarchy.encoder, spacing_bp)
     yield _Part(f"{stage} pool", hierarchy.pool, patch_bp)
     if isinstance(hierarchy.inner, Stack):
@@ -156,7 +170,12 @@ def _hierarchy_parts(hierarchy: Hierarchy, number: int, spacing_bp: int) -> Iter
     yield _Part(f"{stage} decoder", hierarchy.decoder, spacing_bp)
 
 
-def _cost(module: nn.Module) -> _Cost:
+def _strands(network: HyenaGLT) -> int:
+    """Strands that a call reads."""
+    return 2 if network.rc == "equivariant" else 1
+
+
+def _cost(module: nn.Module, ahead: bool) -> _Cost:
     match module:
         case nn.Linear():  # keeps its input
             return _Cost(2 * module.weight.numel(), 0, module.in_features)
@@ -168,29 +187,35 @@ def _cost(module: nn.Module) -> _Cost:
             return _Cost(0, 0, 4 * module.out.in_features)
         case ExplicitFilter():  # its input, padded; with a skip term the input itself too
             dim = module.taps.shape[0] * module.group_size
-            return _Cost(2 * module.width * dim, 0, dim * (1 if module.skip is None else 2))
+            width = module.width + (module.width - 1) * ahead
+            return _Cost(2 * width * dim, 0, dim * (1 if module.skip is None else 2))
         case ModalFilter():  # its input, whole and in chunks, and some states a chunk
             dim, poles = module.residue.shape
             kept = 2 * dim + 6 * dim * poles // module.chunk
-            return _Cost(2 * dim * (module.chunk + 2 * poles), kept, 0)
+            ways = 1 + ahead
+            return _Cost(ways * 2 * dim * (module.chunk + 2 * poles), ways * kept, 0)
         case Attention():  # query, output, keys and values of two blocks, mask, rotary phases
             dim = module.out.in_features
             # The linear layers of queries and keys keep one input between them: 6 - 1.
-            return _Cost(8 * module.reach * dim, 0, 5 * dim + 2 * module.reach + 3 * module.width)
+            blocks = 2 + ahead
+            kept = 5 * dim + 2 * module.reach + 3 * module.width
+            return _Cost(4 * blocks * module.reach * dim, 0, kept)
     return _Cost(0, 0, 0)
 
 
 def _activation_bytes(network: HyenaGLT, window_bp: int, windows: int, reduced: bool) -> int:
     """Bytes kept for the backward pass; with checkpointing one block at a time keeps its own."""
+    windows *= _strands(network)
+    ahead = network.direction != "causal"
     kept = _look_up_bytes(network) * windows * window_bp
     recomputed = 0
     for part in _parts(network):
         positions = windows * _positions(window_bp, part)
         if not isinstance(part.module, Stack):
-            kept += positions * _position_bytes(part.module, reduced)
+            kept += positions * _position_bytes(part.module, reduced, ahead)
             continue
         for block in (block for block in part.module.blocks if isinstance(block, Block)):
-            size = positions * _position_bytes(block, reduced) + _fixed_bytes(block.mixer)
+            size = positions * _position_bytes(block, reduced, ahead) + _fixed_bytes(block.mixer)
             if part.module.activation_checkpointing:
                 recomputed = max(recomputed, size)
                 size = positions * block.mixer_norm.weight.numel() * FP32_BYTES  # its input
@@ -198,8 +223,8 @@ def _activation_bytes(network: HyenaGLT, window_bp: int, windows: int, reduced: 
     return kept + recomputed
 
 
-def _position_bytes(module: nn.Module, reduced: bool) -> int:
-    costs = [_cost(inside) for inside in module.modules()]
+def _position_bytes(module: nn.Module, reduced: bool, ahead: bool) -> int:
+    costs = [_cost(inside, ahead) for inside in module.modules()]
     value_bytes = BF16_BYTES if reduced else FP32_BYTES
     return sum(cost.exact_values * FP32_BYTES + cost.values * value_bytes for cost in costs)
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from hyena_glt.nn.block import NORM_EPS
 
 
-class NextBaseHead(nn.Module):
-    """Logits of the next letter, over the letters of the modality.
+class LetterHead(nn.Module):
+    """Logits of a letter, over the letters of the modality: of the next base, or a masked one.
 
     Starts at zero, so that the first loss is ln V to the last digit.
     """

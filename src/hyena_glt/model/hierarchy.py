@@ -41,7 +41,13 @@ class Hierarchy(nn.Module):
 
         def stack(layout: str, width: int, mlp_width: int, spacing_bp: int) -> Stack:
             return Stack(
-                layout, width, mlp_width, config.mixers, spacing_bp, config.activation_checkpointing
+                layout,
+                width,
+                mlp_width,
+                config.mixers,
+                spacing_bp,
+                config.activation_checkpointing,
+                two_sided=config.direction != "causal",
             )
 
         self.encoder = stack(stage.encoder, stage.width, stage.mlp_width, spacing_bp)
@@ -96,11 +102,14 @@ class Hierarchy(nn.Module):
         z_BPE = self.pool(torch.cat([mean_BPD, max_BPD], -1)).to(h_BLD.dtype)
         z_BPE, inner = self._think(z_BPE, patches, emissions, span, state)
         # Slot 0 is the latent of the patch closed last before this call; a row starts with BOS,
-        # which emits, so that a fresh row never reads it.
+        # which emits, so that a fresh row never reads it. Two-sided, a position reads its own
+        # patch.
         before = z_BPE.new_zeros(z_BPE[:, 0].shape) if state is None else state.latent
         z_BPE = torch.cat([before[:, None], z_BPE], 1)
         up_BPD = self.gate * self.up(self.inner_norm(z_BPE))
-        index = (patches.read + 1)[..., None]
+        latent = patches.seg if span.two_sided else patches.read
+        # Padding after a row whose last position closes a patch is in no patch at all.
+        index = (latent + 1).clamp(max=patches.capacity)[..., None]
         x_BLD = h_BLD + up_BPD.gather(1, index.expand(-1, -1, up_BPD.shape[2]))
         y_BLD, decoder = self.decoder(x_BLD, span, None if state is None else state.decoder)
         if state is None:
@@ -121,7 +130,8 @@ class Hierarchy(nn.Module):
         state: HierarchyState | None,
     ) -> tuple[Float[Tensor, "B P E"], "HierarchyState | StackState | None"]:
         """Run the inner network over this call's latents, at the coordinates of their closes."""
-        inside = Span(span.coordinate.gather(1, patches.close), patches.closed)
+        coordinate = span.coordinate.gather(1, patches.close)
+        inside = Span(coordinate, patches.closed, span.two_sided)
         before = None if state is None else state.inner
         answer: tuple[Tensor, HierarchyState | StackState | None]
         if isinstance(self.inner, Stack):

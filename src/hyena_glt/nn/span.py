@@ -1,4 +1,4 @@
-"""Which positions a call carries."""
+"""Which positions a call carries, and whether it reads both sides of them."""
 
 from typing import NamedTuple
 
@@ -11,3 +11,4 @@ class Span(NamedTuple):
 
     coordinate: Int[Tensor, "B L"]  # document nucleotides: row position, BOS is 0
     length: Int[Tensor, " B"]  # valid positions of each row
+    two_sided: bool = False  # a position sees those after it too; whole rows only, without state

@@ -25,11 +25,12 @@ class Stack(nn.Module):
         mixers: MixersConfig,
         spacing_bp: int,
         activation_checkpointing: bool = False,
+        two_sided: bool = False,
     ) -> None:
         super().__init__()
         self.activation_checkpointing = activation_checkpointing
         self.blocks = nn.ModuleList(
-            Block(dim, mlp_width, build_mixer(letter, dim, mixers, spacing_bp))
+            Block(dim, mlp_width, build_mixer(letter, dim, mixers, spacing_bp, two_sided))
             for letter in parse_layout(layout)
         )
 

@@ -1,5 +1,6 @@
-"""Takes logits, targets and weights; gives a sum and the weight it is to be divided by."""
+"""Takes logits, targets and weights; gives sums, and the shares in which they make the loss."""
 
-from hyena_glt.objective.causal import Loss, next_base_loss
+from hyena_glt.objective.likelihood import Loss, base_loss
+from hyena_glt.objective.shares import kind_shares, named_bits
 
-__all__ = ["Loss", "next_base_loss"]
+__all__ = ["Loss", "base_loss", "kind_shares", "named_bits"]

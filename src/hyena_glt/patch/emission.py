@@ -22,13 +22,15 @@ class PatcherState(NamedTuple):
     position: Int[Tensor, " B"]  # row positions read so far; 0 means that BOS comes next
     block_count: Int[Tensor, " B"]  # patches closed so far in the current block
     overflow: Int[Tensor, " B"]  # closes that the block's cap has merged so far
+    open_bp: Int[Tensor, " B"]  # bases of the open patch, where the rule is dynamic; else 0
+    past: Int[Tensor, "B past_bp"]  # the ids that the rule reaches back to; PAD before BOS
 
 
 class Emission(NamedTuple):
     """Where a stage closes patches in a call."""
 
     mask: Bool[Tensor, "B L"]
-    capacity: int  # most closes of a row, known from the patcher and the call's length alone
+    capacity: int  # at least the closes of every row, and 1; no result depends on it
 
 
 class Patches(NamedTuple):

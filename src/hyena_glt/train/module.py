@@ -2,31 +2,36 @@
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from hyena_glt.config import TrainConfig
-from hyena_glt.data import Batch
+from hyena_glt.config import ObjectiveConfig, TrainConfig
+from hyena_glt.data import Batch, Kind, bases_in
 from hyena_glt.errors import TrainingError
 from hyena_glt.model import HyenaGLT
-from hyena_glt.objective import next_base_loss
+from hyena_glt.objective import base_loss, kind_shares, named_bits
 from hyena_glt.train.optimiser import build_optimisers, rate_at
 
 
 class TrainingModule(LightningModule):
     """A thin adapter around the network.
 
-    A batch is the whole accumulation group: its weight is known before the first micro-batch, so
-    that loss and gradient are sum(weight * nll) / sum(weight) of the group, however it is cut.
+    A batch is the whole accumulation group: its weights are known before the first micro-batch, so
+    that loss and gradient are those of the group, however it is cut: each kind's
+    sum(weight * nll) / sum(weight), in the objective's shares.
     """
 
-    def __init__(self, network: HyenaGLT, config: TrainConfig, steps: int) -> None:
+    def __init__(
+        self, network: HyenaGLT, objective: ObjectiveConfig, config: TrainConfig, steps: int
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.network = network
+        self.objective = objective
         self.config = config
         self.steps = steps
         self.average: AveragedModel | None = None
@@ -49,7 +54,7 @@ class TrainingModule(LightningModule):
         """Return the optimisers; their rates are set before each step."""
         return build_optimisers(self.network, self.config)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Mapping[Kind, Batch], batch_idx: int) -> None:
         """Take one optimiser step on ``batch``.
 
         A batch in which no base weighs anything (a gap of N, say) counts as a step, moves nothing
@@ -58,24 +63,32 @@ class TrainingModule(LightningModule):
         if self._rng is not None:  # here, because the engine draws numbers before the first step
             torch.set_rng_state(self._rng)
             self._rng = None
-        self.read_bases += int(batch.length.sum())
-        total = batch.weight.sum()
-        if total == 0:
+        bases = bases_in(batch)
+        self.read_bases += bases
+        kinds = [kind for kind, rows in batch.items() if rows.weight.sum() > 0]
+        if not kinds:
             self.done_steps += 1
             self.empty_batches += 1
             self.log_dict({"step": self.done_steps, "empty_batches": self.empty_batches})
             return
+        shares = kind_shares(self.objective, kinds)
+        bits = {kind: self._backward(kind, batch[kind], shares[kind]) for kind in kinds}
+        named = named_bits(self.objective, bits)
+        self._step(named["bits_per_base"])
+        self._report(named, bases)
+
+    def _backward(self, kind: Kind, batch: Batch, share: float) -> float:
+        """Add the gradient of ``share`` of this kind's loss; return the loss, in bits per base."""
+        total = batch.weight.sum()
         nll = torch.zeros((), device=self.device)
         size = self.config.micro_batch_windows or len(batch.ids)
         for first in range(0, len(batch.ids), size):
             part = Batch(*(tensor[first : first + size] for tensor in batch))
-            logits = self.network(part.ids, part.length).logits
-            loss = next_base_loss(logits, part.target, part.weight)
-            self.manual_backward(loss.nll_nats / total)
+            logits = self.network(part.ids, part.length, two_sided=kind == "masked").logits
+            loss = base_loss(logits, part.target, part.weight)
+            self.manual_backward(share * (loss.nll_nats / total))
             nll += loss.nll_nats.detach()
-        bits = (nll / total).item() / math.log(2)
-        self._step(bits)
-        self._report(bits, batch)
+        return (nll / total).item() / math.log(2)
 
     def _step(self, bits: float) -> None:
         """Clip, check, move the weights."""
@@ -102,12 +115,11 @@ class TrainingModule(LightningModule):
         self.done_steps += 1
         self.log_dict({"gradient_norm": norm, "lr_fraction": share})
 
-    def _report(self, bits: float, batch: Batch) -> None:
+    def _report(self, bits: Mapping[str, float], bases: int) -> None:
         now = time.monotonic()
-        bases = int(batch.length.sum())
         speed = bases / (now - self._last_s) / 1e3
         self._last_s = now
-        self.log_dict({"bits_per_base": bits, "kb_per_s": speed}, prog_bar=True)
+        self.log_dict({**bits, "kb_per_s": speed}, prog_bar=True)
         self.log("step", float(self.done_steps))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ class RunRecord:
 
     recipe: dict[str, Any]
     data_sha256: dict[str, str]
-    split: dict[str, list[list[Any]]]
+    splits: dict[str, dict[str, list[list[Any]]]]  # of each genome of the recipe
     command: str
     initialised_from: str | None
 
@@ -81,7 +81,7 @@ def resumed_record(out: Path, record: RunRecord) -> RunRecord:
             f"{out}: the run there has another recipe, in {', '.join(differing)}; --resume needs "
             f"the same one ({_RECORD} in that folder holds it), or start in another folder"
         )
-    if stored.data_sha256 != record.data_sha256 or stored.split != record.split:
+    if stored.data_sha256 != record.data_sha256 or stored.splits != record.splits:
         raise RecipeError(
             f"{out}: the run there was started on other data: {', '.join(record.data_sha256)} has "
             "changed since; put the file back, or start in another folder"

@@ -17,7 +17,7 @@ from hyena_glt.model import HyenaGLT
 from hyena_glt.train.module import TrainingModule
 from hyena_glt.train.saving import prune_resume_folders, resume_folder
 
-Validate = Callable[[HyenaGLT], float]  # bits per base
+Validate = Callable[[HyenaGLT], dict[str, float]]  # "bits_per_base", which chooses, and others
 KeepBest = Callable[[HyenaGLT, int, int, float], None]  # network, steps, bases, bits per base
 
 
@@ -94,15 +94,17 @@ class Rhythm(Callback):
         was_training = network.training
         network.eval()
         with torch.no_grad():
-            bits = self.validate(network)
+            measured = self.validate(network)
         network.train(was_training)
+        bits = measured["bits_per_base"]
         if not math.isfinite(bits):
             raise TrainingError(
                 f"step {module.done_steps}: validation gave {bits} bits per base; start a "
                 "new run with a lower train.lr"
             )
+        named = {f"validation_{name}": value for name, value in measured.items()}
         for logger in module.loggers:
-            logger.log_metrics({"validation_bits_per_base": bits}, step=module.done_steps)
+            logger.log_metrics(named, step=module.done_steps)
         if self.best_bits is None or bits < self.best_bits:
             self.best_bits, self.best_step = bits, module.done_steps
             self.validations_without_gain = 0

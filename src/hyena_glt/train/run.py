@@ -17,17 +17,17 @@ from hyena_glt.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from hyena_glt.config import Recipe
+from hyena_glt.config import ObjectiveConfig, Recipe
 from hyena_glt.data import (
-    Genome,
-    Split,
-    TrainingWindows,
+    Kind,
+    Source,
     Window,
     collate,
-    open_genome,
-    split_genome,
+    held_windows,
+    open_sources,
+    splits_of,
     training_loader,
-    validation_windows,
+    training_windows,
 )
 from hyena_glt.errors import (
     CheckpointError,
@@ -37,8 +37,7 @@ from hyena_glt.errors import (
     TrainingError,
 )
 from hyena_glt.model import HyenaGLT
-from hyena_glt.objective import next_base_loss
-from hyena_glt.tokenize import alphabet
+from hyena_glt.objective import base_loss, named_bits
 from hyena_glt.train.record import (
     RunRecord,
     TrainingReport,
@@ -82,19 +81,19 @@ def train(
             f"train.bases={recipe.train.bases} is less than one step of "
             f"{recipe.train.batch_windows} windows of {recipe.data.window_bp} bp"
         )
-    letters = alphabet(recipe.modality)
-    genome, checksum = open_genome(recipe.data.genome, letters, out / "genome")
-    split = split_genome(genome, recipe.data)
-    longest_bp = max(region.length_bp for region in split.train)
-    if recipe.data.window_bp > longest_bp:
-        raise RecipeError(
-            f"data.window_bp={recipe.data.window_bp} is longer than the longest training region "
-            f"({longest_bp} bp); use a shorter window"
-        )
+    sources = open_sources(recipe, out / "genome")
+    splits = splits_of(sources)
+    for source in sources:
+        longest_bp = max(region.length_bp for region in source.split.train)
+        if recipe.data.window_bp > longest_bp:
+            raise RecipeError(
+                f"data.window_bp={recipe.data.window_bp} is longer than the longest training "
+                f"region of {source.name} ({longest_bp} bp); use a shorter window"
+            )
     record = RunRecord(
         recipe=recipe.model_dump(mode="json"),
-        data_sha256={recipe.data.genome: checksum},
-        split=split.as_data(),
+        data_sha256={source.name: source.sha256 for source in sources},
+        splits={name: split.as_data() for name, split in splits.items()},
         command=command,
         initialised_from=None if init_from is None else str(init_from),
     )
@@ -122,12 +121,10 @@ def train(
         weights = {name: t.detach().cpu().clone() for name, t in best.state_dict().items()}
         save_checkpoint(
             out / "checkpoint",
-            Checkpoint(recipe=recipe, weights=weights, split=split, provenance=provenance),
+            Checkpoint(recipe=recipe, weights=weights, splits=splits, provenance=provenance),
         )
 
-    rhythm, module = _fit(
-        recipe, network, genome, split, steps, out, resume, device, progress, keep_best
-    )
+    rhythm, module = _fit(recipe, network, sources, steps, out, resume, device, progress, keep_best)
     stopped: Literal["finished", "early", "terminated"]
     stopped = "finished" if module.done_steps == steps else "early"
     report = TrainingReport(
@@ -160,26 +157,33 @@ def _take_weights(network: HyenaGLT, folder: Path) -> None:
         )
 
 
-def mean_bits(network: HyenaGLT, windows: list[Window], batch_windows: int) -> float:
-    """Return the weighted mean of -log2 p over ``windows``."""
+def mean_bits(
+    network: HyenaGLT, windows: list[Window], batch_windows: int, objective: ObjectiveConfig
+) -> dict[str, float]:
+    """Return the loss on ``windows`` as ``bits_per_base``, and what named_bits has beside it.
+
+    Raises TrainingError where no base of a kind weighs anything.
+    """
     device = next(network.parameters()).device
-    nll = weight = 0.0
+    nll: dict[Kind, float] = {}
+    weight: dict[Kind, float] = {}
     for start in range(0, len(windows), batch_windows):
-        batch = collate(windows[start : start + batch_windows])
-        ids, length, target, weights = (tensor.to(device) for tensor in batch)
-        loss = next_base_loss(network(ids, length).logits, target, weights)
-        nll += loss.nll_nats.item()
-        weight += loss.weight.item()
-    if weight == 0:
+        for kind, batch in collate(windows[start : start + batch_windows]).items():
+            ids, length, target, weights = (tensor.to(device) for tensor in batch)
+            logits = network(ids, length, two_sided=kind == "masked").logits
+            loss = base_loss(logits, target, weights)
+            nll[kind] = nll.get(kind, 0.0) + loss.nll_nats.item()
+            weight[kind] = weight.get(kind, 0.0) + loss.weight.item()
+    if 0 in weight.values():
         raise TrainingError("no base of the validation windows weighs anything; choose others")
-    return nll / weight / math.log(2)
+    bits = {kind: nll[kind] / weight[kind] / math.log(2) for kind in nll}
+    return named_bits(objective, bits)
 
 
 def _fit(
     recipe: Recipe,
     network: HyenaGLT,
-    genome: Genome,
-    split: Split,
+    sources: tuple[Source, ...],
     steps: int,
     out: Path,
     resume: bool,
@@ -193,17 +197,12 @@ def _fit(
     from hyena_glt.train.rhythm import Rhythm
     from hyena_glt.train.saving import newest_resume_folder
 
-    letters = alphabet(recipe.modality)
-    config = recipe.train
-    held = validation_windows(
-        genome, split.validation, letters, recipe.data, config.validation_bases
-    )
+    config, objective = recipe.train, recipe.objective
+    held = held_windows(sources, recipe)
     size = config.micro_batch_windows or config.batch_windows
-    rhythm = Rhythm(config, out, lambda model: mean_bits(model, held, size), keep_best)
-    module = TrainingModule(network, config, steps)
-    windows = TrainingWindows(
-        genome, split.train, letters, recipe.data, steps * config.batch_windows, recipe.seed
-    )
+    rhythm = Rhythm(config, out, lambda model: mean_bits(model, held, size, objective), keep_best)
+    module = TrainingModule(network, objective, config, steps)
+    windows = training_windows(sources, recipe, steps * config.batch_windows)
     with _quiet_engine():
         trainer = _trainer(recipe, out, rhythm, device, progress)
         loader = training_loader(windows, config.batch_windows, rank=0, world=1)

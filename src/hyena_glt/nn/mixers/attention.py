@@ -21,7 +21,7 @@ class AttentionState(NamedTuple):
 
 
 class Attention(nn.Module):
-    """y = softmax(q k / sqrt(K)) v over the last ``window_bp`` bases."""
+    """y = softmax(q k / sqrt(K)) v over the last ``window_bp`` bases, two-sided also the next."""
 
     def __init__(self, dim: int, config: AttentionConfig, spacing_bp: int) -> None:
         super().__init__()
@@ -39,8 +39,11 @@ class Attention(nn.Module):
 
     def begin(self, like: Float[Tensor, "B D"]) -> AttentionState:
         """Return the state before the first position: nothing to see."""
-        empty = like.new_zeros(like.shape[0], self.config.kv_heads * self.width, self.reach)
-        nowhere = torch.full((like.shape[0], 1, self.reach), -1, device=like.device)
+        return self._nothing(like, self.reach)
+
+    def _nothing(self, like: Float[Tensor, "B D"], reach: int) -> AttentionState:
+        empty = like.new_zeros(like.shape[0], self.config.kv_heads * self.width, reach)
+        nowhere = torch.full((like.shape[0], 1, reach), -1, device=like.device)
         return AttentionState(empty, empty, nowhere)
 
     def forward(
@@ -49,7 +52,9 @@ class Attention(nn.Module):
         """Return (y, state); ``state`` None starts a row and asks for none back."""
         batch, length, _ = x_BLD.shape
         keyvalue = torch.matmul(self.keyvalue.weight, x_BLD.mT)
-        past = self.begin(keyvalue.new_empty(batch, 1)) if state is None else state
+        # Two-sided, a row's last patch may be short, so that one key more fits into a window.
+        reach = self.reach + span.two_sided
+        past = self._nothing(keyvalue.new_empty(batch, 1), reach) if state is None else state
         key = torch.cat([past.key, keyvalue.chunk(2, 1)[0]], 2)
         value = torch.cat([past.value, keyvalue.chunk(2, 1)[1]], 2)
         index = torch.arange(length, device=x_BLD.device)
@@ -63,8 +68,9 @@ class Attention(nn.Module):
             span.coordinate,
             k_bp,
             self.config.window_bp,
-            self.reach,
+            reach,
             self.config.rotary_base,
+            span.two_sided,
         )
         y_BLD = self.out(y.transpose(1, 2).flatten(2))
         if state is None:

@@ -2,8 +2,8 @@
 
     q, k, v = split(conv3(x W_in))      y = (q * (h * (k * v))) W_out
 
-The products without a sign are elementwise; ``h *`` is the inner causal convolution, whose filter
-makes the mixer short (S), medium (M) or long (L).
+The products without a sign are elementwise; ``h *`` is the inner convolution, causal or two-sided,
+whose filter makes the mixer short (S), medium (M) or long (L).
 """
 
 import math
@@ -27,14 +27,16 @@ class HyenaState(NamedTuple):
 
 
 class Hyena(nn.Module):
-    """Gates around a causal convolution. Differs from the paper: q, k, v are split in blocks."""
+    """Gates around a convolution. Differs from the paper: q, k, v are split in blocks."""
 
-    def __init__(self, dim: int, inner: Filter) -> None:
+    def __init__(self, dim: int, inner: Filter, two_sided: bool = False) -> None:
         super().__init__()
         self.project = nn.Linear(dim, 3 * dim, bias=False)
-        self.features = ExplicitFilter(3 * dim, FEATURE_WIDTH)
+        self.features = ExplicitFilter(3 * dim, FEATURE_WIDTH, two_sided=two_sided)
         with torch.no_grad():  # starts as the identity, nearly
             self.features.taps.mul_(0.3)[:, 0].add_(1)
+            if self.features.ahead is not None:
+                self.features.ahead.mul_(0.3)
         self.inner = inner
         self.out = nn.Linear(dim, dim)
         nn.init.normal_(self.project.weight, std=1 / math.sqrt(dim))
@@ -52,8 +54,8 @@ class Hyena(nn.Module):
         # Channel-major inside: the GEMM makes the transpose, and convolutions run along memory.
         u_BDL = torch.matmul(self.project.weight, x_BLD.mT)
         features, inner = (None, None) if state is None else state
-        u_BDL, features = self.features(u_BDL, span.length, features)
+        u_BDL, features = self.features(u_BDL, span, features)
         q_BDL, k_BDL, v_BDL = u_BDL.chunk(3, 1)
-        y_BDL, inner = self.inner(k_BDL * v_BDL, span.length, inner)
+        y_BDL, inner = self.inner(k_BDL * v_BDL, span, inner)
         y_BLD = self.out((q_BDL * y_BDL).mT)
         return y_BLD, None if state is None else HyenaState(features, inner)

@@ -1,4 +1,4 @@
-"""Predict each base from those before it."""
+"""How well letters are predicted, wherever a position has a target."""
 
 from typing import NamedTuple
 
@@ -15,12 +15,14 @@ class Loss(NamedTuple):
     weight: Float[Tensor, ""]  # sum of weights
 
 
-def next_base_loss(
+def base_loss(
     logits: Float[Tensor, "B L V"], target: Int[Tensor, "B L"], weight: Float[Tensor, "B L"]
 ) -> Loss:
     """Return sum(weight * nll) and sum(weight), in fp32 at least.
 
-    ``target`` -1 (N, padding) is outside both sums, whatever its weight.
+    The target of a position is the base that follows it in a causal row, and the base under the
+    mask there in a masked one. ``target`` -1 (N, padding, a base that is seen) is outside both
+    sums, whatever its weight.
     """
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
     nll = F.cross_entropy(exact.flatten(0, 1), target.flatten(), ignore_index=-1, reduction="none")

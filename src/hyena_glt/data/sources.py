@@ -1,0 +1,119 @@
+"""The genomes of a recipe: opened, split, and drawn from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from hyena_glt.config import DataConfig, Recipe, SourceConfig
+from hyena_glt.data.genome import Genome, open_genome
+from hyena_glt.data.masking import ObjectiveWindows, objective_validation
+from hyena_glt.data.splits import Split, split_genome
+from hyena_glt.data.windows import TrainingWindows, Window, Windows, validation_windows
+from hyena_glt.errors import RecipeError
+from hyena_glt.tokenize import alphabet
+
+
+class Source(NamedTuple):
+    """One genome of a recipe."""
+
+    name: str  # as the recipe writes it
+    share: float  # of the windows; all shares sum to 1
+    genome: Genome
+    sha256: str  # of the genome's file
+    split: Split
+
+
+def open_sources(recipe: Recipe, cache: Path) -> tuple[Source, ...]:
+    """Return the recipe's genomes, one or a mixture, in its order.
+
+    Raises SequenceFileError and SequenceError as open_genome does, and RecipeError for a split that
+    can't be, or for one file under two names.
+    """
+    configs = _source_configs(recipe.data)
+    total = sum(config.weight for config in configs)
+    letters = alphabet(recipe.modality)
+    sources: list[Source] = []
+    for config in configs:
+        genome, sha256 = open_genome(config.genome, letters, cache)
+        for other in sources:
+            if other.sha256 == sha256 and other.name != config.genome:
+                raise RecipeError(
+                    f"data.mixture: {other.name} and {config.genome} hold the same bytes, so that "
+                    "one's training bases could be held out in the other; name one of them"
+                )
+        split = split_genome(genome, config, recipe.seed)
+        sources.append(Source(config.genome, config.weight / total, genome, sha256, split))
+    return tuple(sources)
+
+
+def splits_of(sources: Sequence[Source]) -> dict[str, Split]:
+    """Return the parts of each genome, by the name that the recipe gives it."""
+    splits: dict[str, Split] = {}
+    for source in sources:
+        before = splits.get(source.name, Split((), (), ()))
+        parts = zip(before, source.split, strict=True)
+        splits[source.name] = Split(*(regions + more for regions, more in parts))
+    return splits
+
+
+def training_windows(sources: Sequence[Source], recipe: Recipe, count: int) -> Windows:
+    """Return ``count`` training windows; item i depends on (recipe.seed, i) alone."""
+    windows: Windows
+    if len(sources) == 1:
+        windows = _of_source(sources[0], recipe, count, recipe.seed)
+    else:
+        windows = MixtureWindows(sources, recipe, count)
+    return ObjectiveWindows(windows, recipe.objective, recipe.seed)
+
+
+def held_windows(sources: Sequence[Source], recipe: Recipe) -> list[Window]:
+    """Return the validation windows: of each genome its share of train.validation_bases."""
+    windows: list[Window] = []
+    for source in sources:
+        bases = round(source.share * recipe.train.validation_bases)
+        letters = alphabet(recipe.modality)
+        regions = source.split.validation
+        windows += validation_windows(source.genome, regions, letters, recipe.data, bases)
+    return objective_validation(windows, recipe.objective)
+
+
+class MixtureWindows:
+    """Windows of several genomes; the genome of item i is drawn by share, from (seed, i) alone.
+
+    Within a genome windows come in its own order, so that each genome's bases are read evenly.
+    """
+
+    def __init__(self, sources: Sequence[Source], recipe: Recipe, count: int) -> None:
+        edges = np.cumsum([source.share for source in sources])[:-1]
+        drawn = np.random.default_rng((recipe.seed, 4)).random(count)
+        self._source = np.searchsorted(edges, drawn, side="right")
+        self._within = np.empty(count, dtype=np.int64)
+        self._windows: list[TrainingWindows] = []
+        for number, source in enumerate(sources):
+            mine = self._source == number
+            self._within[mine] = np.arange(mine.sum())
+            # A seed of its own: strands and orders of two genomes have nothing to do with another.
+            own = np.random.SeedSequence((recipe.seed, 5, number)).generate_state(1, np.uint64)
+            self._windows.append(_of_source(source, recipe, int(mine.sum()), int(own[0])))
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Window:
+        return self._windows[int(self._source[index])][int(self._within[index])]
+
+
+def _source_configs(data: DataConfig) -> tuple[SourceConfig, ...]:
+    if data.mixture is not None:
+        return data.mixture
+    assert data.genome is not None
+    assert data.split is not None
+    only = SourceConfig(genome=data.genome, weight=1, split=data.split, contigs=data.contigs)
+    return (only,)
+
+
+def _of_source(source: Source, recipe: Recipe, count: int, seed: int) -> TrainingWindows:
+    letters = alphabet(recipe.modality)
+    return TrainingWindows(source.genome, source.split.train, letters, recipe.data, count, seed)
