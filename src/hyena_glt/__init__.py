@@ -10,22 +10,36 @@ from typing import TYPE_CHECKING, Any
 from hyena_glt.errors import HyenaGLTError
 
 if TYPE_CHECKING:
-    from hyena_glt.api import LoadedModel, load
-    from hyena_glt.score import SequenceScore, Substitution
+    from hyena_glt.api import LoadedModel, load, score_variants
+    from hyena_glt.io import Variant
+    from hyena_glt.score import Effect, SequenceScore, Substitution
 
 __version__ = "0.1.0"
 
-__all__ = ["HyenaGLTError", "LoadedModel", "SequenceScore", "Substitution", "load"]
+__all__ = [
+    "Effect",
+    "HyenaGLTError",
+    "LoadedModel",
+    "SequenceScore",
+    "Substitution",
+    "Variant",
+    "load",
+    "score_variants",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import the rest when it is asked for: PyTorch takes seconds, ``--help`` must not."""
-    if name in ("LoadedModel", "load"):
+    if name in ("LoadedModel", "load", "score_variants"):
         from hyena_glt import api
 
         return getattr(api, name)
-    if name in ("SequenceScore", "Substitution"):
+    if name in ("Effect", "SequenceScore", "Substitution"):
         from hyena_glt import score
 
         return getattr(score, name)
+    if name == "Variant":
+        from hyena_glt.io import Variant
+
+        return Variant
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,24 +1,33 @@
 """The facade: load a checkpoint and ask it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Literal, overload
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 
 from hyena_glt.checkpoint import Checkpoint, build_network, load_checkpoint
 from hyena_glt.config import Recipe
-from hyena_glt.errors import DeviceError, SequenceError
-from hyena_glt.generate import sample
+from hyena_glt.embed import Layer, Pool, embed_sequences, layers_of
+from hyena_glt.errors import DeviceError, SamplingError, SequenceError
+from hyena_glt.generate import Sample, sample
+from hyena_glt.io import Reference, Variant
 from hyena_glt.model import HyenaGLT
 from hyena_glt.score import (
+    WINDOW_BP,
+    Effect,
     SequenceScore,
     Substitution,
+    Tally,
+    effects_of,
     score_sequences,
     score_substitutions,
     surprisal_bits,
+    write_effects,
 )
 
 
@@ -34,7 +43,9 @@ class LoadedModel:
         """The recipe that the model was trained with."""
         return self.checkpoint.recipe
 
-    def score(self, sequences: Sequence[str], both_strands: bool = False) -> list[SequenceScore]:
+    def score(
+        self, sequences: Sequence[str], both_strands: bool | None = None
+    ) -> list[SequenceScore]:
         """Return each sequence's log-likelihood (nats), scored bases and bits per base.
 
         >>> model.score(["ACGTNACGT"])[0].scored_bp  # doctest: +SKIP
@@ -47,7 +58,7 @@ class LoadedModel:
         return score_sequences(self.network, sequences, both_strands)
 
     def surprisal_bits(
-        self, sequences: Sequence[str], both_strands: bool = False
+        self, sequences: Sequence[str], both_strands: bool | None = None
     ) -> list[Float64[np.ndarray, " L"]]:
         """Return -log2 p of every base of each sequence, nan where there is no letter (N).
 
@@ -57,23 +68,91 @@ class LoadedModel:
         return surprisal_bits(self.network, sequences, both_strands)
 
     def score_substitutions(
-        self, window: str, substitutions: Sequence[Substitution], both_strands: bool = False
+        self, window: str, substitutions: Sequence[Substitution], both_strands: bool | None = None
     ) -> Float64[np.ndarray, " S"]:
         """Return log-likelihood(changed window) - log-likelihood(window), in nats."""
         return score_substitutions(self.network, window, substitutions, both_strands)
 
+    def layers(self) -> list[Layer]:
+        """Return the places that :meth:`embed` can look at, in the order of the forward pass."""
+        return layers_of(self.network)
+
+    @overload
+    def embed(
+        self,
+        sequences: Sequence[str],
+        layer: str = ...,
+        pool: Literal["mean", "max", "last"] = ...,
+        both_strands: bool | None = ...,
+        two_sided: bool | None = ...,
+    ) -> Float[np.ndarray, "N D"]: ...
+
+    @overload
+    def embed(
+        self,
+        sequences: Sequence[str],
+        layer: str = ...,
+        *,
+        pool: Literal["base"],
+        both_strands: bool | None = ...,
+        two_sided: bool | None = ...,
+    ) -> list[Float[np.ndarray, "_ D"]]: ...
+
+    def embed(
+        self,
+        sequences: Sequence[str],
+        layer: str = "backbone.-1",
+        pool: Pool = "mean",
+        both_strands: bool | None = None,
+        two_sided: bool | None = None,
+    ) -> Float[np.ndarray, "N D"] | list[Float[np.ndarray, "_ D"]]:
+        """Return the sequences' vectors at a layer: (N, D), or a list of (L, D) for ``base``.
+
+        >>> model.embed(["ACGTNACGT", "GGC"]).shape  # doctest: +SKIP
+        (2, 160)
+
+        What is read and raised is as ``hyena_glt.embed.embed_sequences`` says; SequenceError for
+        one string instead of a list too.
+        """
+        _check_list(sequences)
+        return embed_sequences(
+            self.network,
+            sequences,
+            layer,
+            pool=pool,
+            both_strands=both_strands,
+            two_sided=two_sided,
+        )
+
     def generate(
         self,
-        prompt: str = "",
+        prompt: str | Sequence[str] = "",
         *,
         length_bp: int,
         count: int = 1,
         temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
         seed: int = 0,
-    ) -> list[str]:
-        """Return ``count`` sampled continuations of ``prompt``, without the prompt."""
-        generator = torch.Generator().manual_seed(seed)
-        return sample(self.network, prompt, length_bp, count, generator, temperature)
+    ) -> list[Sample]:
+        """Return ``count`` sampled continuations of each prompt, prompt by prompt.
+
+        A sample holds its prompt, the letters that followed and the ln p of each under the model.
+        Raises SamplingError for a setting out of its range, SequenceError for a prompt that can't
+        be read, DirectionError for a bidirectional model.
+        """
+        if count < 1:
+            raise SamplingError(f"count={count}: expected at least 1")
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        return sample(
+            self.network,
+            [each for each in prompts for _ in range(count)],
+            length_bp,
+            seed=seed,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+        )
 
 
 def load(path: str | Path, device: str = "cpu") -> LoadedModel:
@@ -84,6 +163,84 @@ def load(path: str | Path, device: str = "cpu") -> LoadedModel:
     """
     check_device(device)
     return LoadedModel(load_checkpoint(Path(path)), device)
+
+
+@overload
+def score_variants(
+    model: LoadedModel,
+    *,
+    genome: str | Path | Reference,
+    variants: str | Path | Iterable[Variant],
+    out: None = None,
+    window_bp: int = WINDOW_BP,
+    both_strands: bool | None = None,
+    circular: Collection[str] = (),
+    skip_bad: bool = False,
+) -> list[tuple[Variant, tuple[Effect, ...]]]: ...
+
+
+@overload
+def score_variants(
+    model: LoadedModel,
+    *,
+    genome: str | Path | Reference,
+    variants: str | Path | Iterable[Variant],
+    out: str | Path,
+    window_bp: int = WINDOW_BP,
+    both_strands: bool | None = None,
+    circular: Collection[str] = (),
+    skip_bad: bool = False,
+) -> Tally: ...
+
+
+def score_variants(
+    model: LoadedModel,
+    *,
+    genome: str | Path | Reference,
+    variants: str | Path | Iterable[Variant],
+    out: str | Path | None = None,
+    window_bp: int = WINDOW_BP,
+    both_strands: bool | None = None,
+    circular: Collection[str] = (),
+    skip_bad: bool = False,
+) -> list[tuple[Variant, tuple[Effect, ...]]] | Tally:
+    """Return each variant with the effects of its ALTs, or write them to ``out`` and count them.
+
+    ``variants`` is a VCF file or variants made in Python; ``genome`` a FASTA file (plain or bgzip),
+    a 2bit file or an open Reference; ``circular`` names the contigs of a file that are circles.
+    ``out`` ends in .vcf, .vcf.gz, .tsv or .parquet. Windows, strands and effects are as
+    ``hyena_glt.score.score_variants`` says, ``out`` as ``hyena_glt.score.annotate`` does.
+
+    Raises SequenceFileError at a record that isn't of this genome; with ``skip_bad`` its effects
+    have a reason instead. Raises StorageError if ``out`` can't be written or is an input.
+    """
+    if isinstance(genome, Reference):
+        if circular:
+            raise ValueError("circular is for the path of a genome; an open Reference has its own")
+        opened: AbstractContextManager[Reference] = nullcontext(genome)
+    else:
+        opened = Reference(genome, circular)
+    with opened as reference:
+        if out is not None:
+            return write_effects(
+                model.network,
+                reference,
+                variants,
+                Path(out),
+                window_bp=window_bp,
+                both_strands=both_strands,
+                skip_bad=skip_bad,
+            )
+        return list(
+            effects_of(
+                model.network,
+                reference,
+                variants,
+                window_bp=window_bp,
+                both_strands=both_strands,
+                skip_bad=skip_bad,
+            )
+        )
 
 
 def check_device(device: str) -> None:

@@ -30,10 +30,13 @@ train: {bases: 512, batch_windows: 2, validate_every_steps: 2, validation_bases:
 """
 
 
-def save(folder: Path, modality: str) -> Path:
+def save(folder: Path, modality: str, direction: str = "causal") -> Path:
     """Save an untrained network of ``modality`` in ``folder``."""
     data = yaml.safe_load(RECIPE)
     data["modality"] = modality
+    data["model"]["direction"] = direction
+    if direction == "bidirectional":
+        data["objective"] = {"kind": "masked"}
     if modality == "protein":
         data["model"]["embed"] = {}
         data["data"]["reverse_complement"] = False
@@ -48,9 +51,9 @@ def save(folder: Path, modality: str) -> Path:
         training_bases=99,
         validation_bits_per_base=1.9,
     )
-    split = Split((Region("chr", 0, 9),), (), ())
+    splits = {"GENOME": Split((Region("chr", 0, 9),), (), ())}
     weights = network.state_dict()
     save_checkpoint(
-        folder, Checkpoint(recipe=recipe, weights=weights, split=split, provenance=provenance)
+        folder, Checkpoint(recipe=recipe, weights=weights, splits=splits, provenance=provenance)
     )
     return folder

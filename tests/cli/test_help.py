@@ -9,7 +9,8 @@ import pytest
 import hyena_glt
 from cli.asking import Run
 
-VERBS = ["", "train", "info", "score", "score fasta", "schema", "demo"]
+SCORE = ["score", "score fasta", "score vcf", "score saturation"]
+VERBS = ["", "train", "info", *SCORE, "embed", "generate", "schema", "demo"]
 SLOW = {"torch", "lightning", "numpy", "pysam", "matplotlib", "hyena_glt.config"}
 LOADED = """
 import json, sys

@@ -80,7 +80,7 @@ def test_a_wrong_fasta_is_named_with_its_record_or_line(
 
 BEDS = {
     "chr1\t0\t9\nchr2\t5\t12\n": ["line 2", "chr2:5-12", "end <= 9"],
-    "chr1\t0\t9\n2\t5\t7\n": ["line 2", "no record '2'", "did you mean 'chr2'?"],
+    "chr1\t0\t9\nchr22\t5\t7\n": ["line 2", "no record 'chr22'", "did you mean 'chr2'"],
     "chr1\t0\t9\nchr2\t7\t5\n": ["line 2", "start < end"],
     "chr1\t0\n": ["line 1", "2 columns"],
 }

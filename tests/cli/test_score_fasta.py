@@ -8,7 +8,7 @@ import pytest
 
 import hyena_glt as glt
 from cli.asking import Run
-from hyena_glt.cli import tables
+from hyena_glt.cli import records
 from hyena_glt.io import read_fasta
 
 Rows = list[list[str]]
@@ -73,13 +73,35 @@ def test_intervals_are_scored_on_their_strand(
     assert "".join(row[2] for row in read(out) if row[0] == "geneB") == "ATGCAAC"
 
 
+def test_a_contig_is_found_without_its_prefix_and_said_to_be(
+    run: Run, checkpoint: Path, fasta: Path, tmp_path: Path
+) -> None:
+    bed, out = tmp_path / "regions.bed", tmp_path / "t.tsv"
+    bed.write_text("2\t0\t9\tgene\n")
+    arguments = ("score", "fasta", checkpoint, fasta, "--bed", bed, "--out", out)
+    assert "contig names: '2' in the file is 'chr2' in the genome" in run(*arguments).stdout
+    (score,) = glt.load(checkpoint).score(["TTTGGGCAC"])
+    assert float(read(out)[1][3]) == score.loglik_nats
+    assert json.loads(run(*arguments, "--json").stdout)["renamed_contigs"] == {"2": "chr2"}
+
+
+def test_reads_are_scored_as_records_are(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    reads, out = tmp_path / "reads.fq", tmp_path / "t.tsv"
+    reads.write_text("@pair one\nACGTN\n+\nIIII!\n@pair two\nGGCA\n+\n@III\n")
+    result = run("score", "fasta", checkpoint, reads, "--out", out)
+    assert result.exit_code == 0, result.output
+    scores = glt.load(checkpoint).score(["ACGTN", "GGCA"])
+    assert [row[0] for row in read(out)[1:]] == ["pair", "pair"]
+    assert [float(row[3]) for row in read(out)[1:]] == [score.loglik_nats for score in scores]
+
+
 def test_groups_change_no_score_and_a_second_run_no_byte(
     run: Run, checkpoint: Path, fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outs = [tmp_path / f"{name}.tsv" for name in "abc"]
     for out in outs[:2]:
         run("score", "fasta", checkpoint, fasta, "--out", out)
-    monkeypatch.setattr(tables, "GROUP_BP", 1)
+    monkeypatch.setattr(records, "GROUP_BP", 1)
     run("score", "fasta", checkpoint, fasta, "--out", outs[2])
     whole, again, grouped = (read(out) for out in outs)
     assert whole == again
@@ -97,7 +119,13 @@ def test_json_is_the_summary_and_nothing_else(
     loglik = sum(float(row[3]) for row in read(out)[1:])
     bits = summary.pop("bits_per_base")
     assert bits == pytest.approx(-loglik / math.log(2) / summary["scored_bp"])
-    assert summary == {"out": str(out), "sequences": 3, "length_bp": 37, "scored_bp": 32}
+    assert summary == {
+        "out": str(out),
+        "sequences": 3,
+        "length_bp": 37,
+        "scored_bp": 32,
+        "renamed_contigs": {},
+    }
 
 
 def test_nothing_scored_is_null_in_json_and_na_in_words(

@@ -29,10 +29,19 @@ def demo_like_folder(tmp_path: Path) -> Path:
     checkpoint = Checkpoint(
         recipe=recipe,
         weights=network.state_dict(),
-        split=Split(*parts),
+        splits={"builtin:ecoli_dh1": Split(*parts)},
         provenance=provenance,
     )
     save_checkpoint(run / "checkpoint", checkpoint)
-    write_fasta(run / "heldout.fa", [Record("held:0-400", "", "ATGGCGTACG" * 40)])
+    letters = "ATGGCGTACG" * 40
+    write_fasta(run / "heldout.fa", [Record("held:0-400", "", letters)])
+    write_fasta(tmp_path / "genome.fa", [Record("held", "", letters)])
+    write_fasta(tmp_path / "sequences.fa", [Record("a", "", letters[:99]), Record("b", "", "ATG")])
+    write_fasta(tmp_path / "prompts.fa", [Record("a", "", letters[:60]), Record("b", "", "ATG")])
+    (tmp_path / "regions.bed").write_text("held\t60\t90\tgene\t0\t-\nheld\t100\t130\n")
+    columns = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+    records = ["held\t60\trs1\tG\tA,T\t.\tPASS\tDB", "held\t61\t.\tA\tATT\t.\tPASS\t."]
+    lines = ["##fileformat=VCFv4.3", columns, *records]
+    (tmp_path / "variants.vcf").write_text("".join(f"{line}\n" for line in lines))
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     return tmp_path

@@ -1,4 +1,4 @@
-"""Every block of the README runs as written, beside a checkpoint where the demo would leave one."""
+"""Every block of the README and of docs/ runs as written, beside a checkpoint as of the demo."""
 
 import re
 import shlex
@@ -7,29 +7,36 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from hyena_glt.config import recipe_from
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+README = PAGES["README.md"]
 TREE = re.search(r"```text\n(.*?)```", README, flags=re.DOTALL)
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGES[page], flags=re.DOTALL)
 
 
-def commands() -> list[str]:
-    text = "\n".join(blocks("bash")).replace("\\\n", " ")
+def commands(page: str) -> list[str]:
+    text = "\n".join(blocks(page, "bash")).replace("\\\n", " ")
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def run_blocks(folder: Path) -> None:
-    """Run all Python blocks, then all hyena-glt commands, in ``folder``."""
-    for code in blocks("python"):
+def run_blocks(page: str, folder: Path) -> None:
+    """Run all Python blocks of a page, then all hyena-glt commands, in ``folder``."""
+    for code in blocks(page, "python"):
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", code], cwd=folder, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-    for command in commands():
+    for command in commands(page):
         if not command.startswith("hyena-glt"):
             continue
         words = shlex.split(command.partition("  #")[0])[1:]
@@ -43,18 +50,37 @@ def run_blocks(folder: Path) -> None:
 
 
 def test_the_readme_has_blocks_and_known_commands() -> None:
-    assert blocks("python")
-    programs = {command.split()[0] for command in commands()}
+    assert blocks("README.md", "python")
+    programs = {command.split()[0] for page in PAGES for command in commands(page)}
     assert programs == {"make", "hyena-glt"}
     targets = re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    for command in commands():
+    for command in commands("README.md"):
         if command.startswith("make"):
             assert command.split()[1] in targets
 
 
 @pytest.mark.slow
-def test_every_block_runs_as_written(demo_like_folder: Path) -> None:
-    run_blocks(demo_like_folder)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_runs_as_written(page: str, demo_like_folder: Path) -> None:
+    run_blocks(page, demo_like_folder)
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    for page in PAGES:
+        assert page == "README.md" or f"({page})" in README
+
+
+def test_every_file_that_a_page_names_is_there() -> None:
+    for page, text in PAGES.items():
+        for name in re.findall(r"`((?:scripts|recipes|tests|benchmarks)/[\w./-]+)`", text):
+            assert (ROOT / name).exists(), f"{page}: {name}"
+
+
+def test_the_mixture_of_the_docs_is_one(tmp_path: Path) -> None:
+    (block,) = blocks("docs/recipes.md", "yaml")
+    data = yaml.safe_load((ROOT / "recipes/tiny.yaml").read_text())
+    recipe = recipe_from({**data, **yaml.safe_load(block)}, "docs")
+    assert recipe.data.mixture is not None
 
 
 def test_the_file_tree_is_true() -> None:
@@ -80,4 +106,6 @@ def test_the_file_tree_is_true() -> None:
 
 
 def test_the_readme_holds_no_placeholder() -> None:
-    assert not re.search(r"TODO|FIXME|\b[A-Z]+_[A-Z]+\b", README)
+    for page, text in PAGES.items():
+        placeholders = set(re.findall(r"TODO|FIXME|\b[A-Z]+_[A-Z]+\b", text))
+        assert not placeholders - {"GLT_DLL", "GLT_SCORED", "GLT_REASON"}, page

@@ -1,101 +1,234 @@
-"""Sampling: seeded, and each letter drawn from the network's own prediction."""
+"""Sampling: seeded row by row, and each letter drawn from the network's own prediction."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from properties.tiny import Case, build
+from properties.tolerances import OUTPUT_FP64
 
-from hyena_glt.errors import SequenceError
-from hyena_glt.generate import sample
+from hyena_glt.errors import DirectionError, SamplingError, SequenceError
+from hyena_glt.generate import sample, sampling
+from hyena_glt.generate.sampling import distribution, draw
 from hyena_glt.model import HyenaGLT
+from hyena_glt.score import surprisal_bits
+from hyena_glt.stream import rows
 from hyena_glt.tokenize import BOS, encode
 
 CASES = [
     Case("SM", "fixed", 2, "LA", "A", "hashed"),
     Case("L", "letters", 1, "SMLA", "M", "exact"),
     Case("A", "none", 1, "M", "S", "plain"),
+    Case("S", "syncmer", 2, "LA", "M", "exact"),
+    Case("M", "delimiter", 1, "SL", "", "plain"),
 ]
 NETWORKS = {case: build(case) for case in CASES}
+PROMPTS = ["", "A", "ACGTTGCAACgtacT", "gattaca"]
 networks = pytest.mark.parametrize("case", CASES, ids=str)
 
 
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 @torch.no_grad()
+def logits_after(network: HyenaGLT, text: str) -> np.ndarray:
+    """The prediction of the next letter, from one pass over all that came before."""
+    ids = torch.tensor([[BOS, *encode(text).tolist()]])
+    return np.asarray(network(ids).logits[:, -1].double())
+
+
 def recomputed(
-    network: HyenaGLT, prompt: str, length_bp: int, count: int, seed: int, temperature: float
-) -> list[str]:
-    """The same draws, each from a pass over all that came before."""
-    generator, rows = seeded(seed), [prompt] * count
-    for _ in range(length_bp):
-        ids = torch.tensor([[BOS, *encode(row).tolist()] for row in rows])
-        p = (network(ids).logits[:, -1].double() / temperature).softmax(-1)
-        drawn = torch.multinomial(p, 1, generator=generator)[:, 0].tolist()
-        rows = [row + network.alphabet.letters[i] for row, i in zip(rows, drawn, strict=True)]
-    return [row[len(prompt) :] for row in rows]
+    network: HyenaGLT, prompt: str, length_bp: int, seed: int, row: int, temperature: float
+) -> str:
+    """The same draws, each from a pass over all that came before: the first letter whose sum of
+    probabilities is above the random number."""
+    uniform, text = np.random.default_rng((seed, row)).random(length_bp), prompt
+    for u in uniform:
+        p = torch.tensor(logits_after(network, text)[0] / temperature).softmax(-1).tolist()
+        sums = [sum(p[: i + 1]) for i in range(len(p))]
+        index = next((i for i, total in enumerate(sums) if total > u), len(p) - 1)
+        text += network.alphabet.letters[index]
+    return text[len(prompt) :]
 
 
 @networks
-@pytest.mark.parametrize("prompt", ["", "A", "ACGTTGCAACgtac"])
 @pytest.mark.parametrize("temperature", [1.0, 0.3])
 def test_each_letter_is_drawn_from_a_full_pass_over_the_letters_before(
-    case: Case, prompt: str, temperature: float
+    case: Case, temperature: float
 ) -> None:
-    found = sample(NETWORKS[case], prompt, 25, 3, seeded(4), temperature)
-    assert found == recomputed(NETWORKS[case], prompt, 25, 3, 4, temperature)
+    """Prompts of five lengths go on together, so that rows close patches at different times."""
+    network = NETWORKS[case]
+    found = sample(network, PROMPTS, 10, seed=4, temperature=temperature)
+    assert [each.prompt for each in found] == PROMPTS
+    for row, (prompt, drawn) in enumerate(zip(PROMPTS, found, strict=True)):
+        assert drawn.sequence == recomputed(network, prompt, 10, 4, row, temperature)
 
 
 @networks
-def test_nearly_no_temperature_takes_the_likeliest_letter(case: Case) -> None:
-    network, row = NETWORKS[case], "ACG"
-    (found,) = sample(network, row, 15, 1, seeded(0), temperature=1e-6)
-    for letter in found:
-        with torch.no_grad():
-            logits = network(torch.tensor([[BOS, *encode(row).tolist()]])).logits[0, -1]
-        assert letter == "ACGT"[int(logits.argmax())]
-        row += letter
+@pytest.mark.parametrize("settings", [{}, {"temperature": 0.5}, {"top_k": 2}, {"top_p": 0.7}])
+def test_log_probabilities_are_the_models_own_whatever_was_drawn_from(
+    case: Case, settings: dict[str, float]
+) -> None:
+    network = NETWORKS[case]
+    for drawn in sample(network, PROMPTS, 10, seed=2, **settings):  # type: ignore[arg-type]
+        (bits,) = surprisal_bits(network, [drawn.prompt + drawn.sequence])
+        expected = -math.log(2) * bits[len(drawn.prompt) :]
+        np.testing.assert_allclose(drawn.loglik_nats, expected, atol=OUTPUT_FP64)
+
+
+@networks
+def test_a_row_is_the_same_alone_and_beside_others(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = NETWORKS[case]
+    together = sample(network, PROMPTS * 2, 8, seed=7)
+    (first,) = sample(network, PROMPTS[:1], 8, seed=7)
+    assert first.sequence == together[0].sequence
+    assert sample(network, PROMPTS, 8, seed=7)[3].sequence == together[3].sequence
+    monkeypatch.setattr(sampling, "ROWS", 3)
+    monkeypatch.setattr(sampling, "BATCH_BP", 12)
+    monkeypatch.setattr(rows, "PIECE_BP", 4)
+    for one, other in zip(sample(network, PROMPTS * 2, 8, seed=7), together, strict=True):
+        assert one.sequence == other.sequence
+        np.testing.assert_allclose(one.loglik_nats, other.loglik_nats, atol=OUTPUT_FP64)
+
+
+@networks
+@pytest.mark.parametrize(
+    "settings", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-6}, {"top_k": 3, "top_p": 1e-9}]
+)
+def test_the_likeliest_letter_is_taken_where_no_other_is_left(
+    case: Case, settings: dict[str, float]
+) -> None:
+    network, text = NETWORKS[case], "ACG"
+    (found,) = sample(network, [text], 8, seed=0, **settings)  # type: ignore[arg-type]
+    for letter in found.sequence:
+        assert letter == "ACGT"[int(logits_after(network, text).argmax())]
+        text += letter
+
+
+def test_limits_that_leave_all_letters_change_nothing() -> None:
+    network = NETWORKS[CASES[0]]
+    plain = sample(network, ["AC"], 40, seed=1)
+    limited = sample(network, ["AC"], 40, seed=1, top_k=4, top_p=1.0)
+    assert plain[0].sequence == limited[0].sequence
+
+
+LOGITS = np.log([[0.5, 0.2, 0.2, 0.1]])
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [0.5, 0.2, 0.2, 0.1]),
+        ({"top_k": 3}, [5 / 9, 2 / 9, 2 / 9, 0]),
+        ({"top_k": 2}, [5 / 7, 2 / 7, 0, 0]),  # of equals the first
+        ({"top_p": 0.49}, [1, 0, 0, 0]),
+        ({"top_p": 0.51}, [5 / 7, 2 / 7, 0, 0]),
+        ({"top_p": 0.89}, [5 / 9, 2 / 9, 2 / 9, 0]),
+        ({"top_k": 2, "top_p": 0.7}, [1, 0, 0, 0]),  # 5/7 of what top_k leaves
+    ],
+)
+def test_what_is_drawn_from_is_cut_to_the_likeliest_letters(
+    settings: dict[str, float], expected: list[float]
+) -> None:
+    found = distribution(LOGITS, 1.0, **settings)  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, [expected], atol=1e-12)
+
+
+def test_a_temperature_takes_probabilities_to_its_inverse_power() -> None:
+    expected = np.array([[25, 4, 4, 1]]) / 34
+    np.testing.assert_allclose(distribution(LOGITS, 0.5), expected, atol=1e-12)
+
+
+@settings(max_examples=50)
+@given(
+    p=st.lists(st.integers(0, 5), min_size=2, max_size=6).filter(any),
+    u=st.floats(0, 1, exclude_max=True),
+)
+def test_a_letter_without_probability_is_never_drawn(p: list[int], u: float) -> None:
+    weights = np.array([p], dtype=np.float64) / sum(p)
+    (index,) = draw(weights, np.array([u]))
+    assert p[index] > 0
+    assert weights[0, :index].sum() <= u + 1e-12
+    assert weights[0, : index + 1].sum() > u - 1e-12
+
+
+def test_letters_come_as_often_as_their_probability() -> None:
+    uniform = np.random.default_rng(0).random(20_000)
+    drawn = draw(np.repeat(distribution(LOGITS, 1.0, top_k=3), 20_000, 0), uniform)
+    np.testing.assert_allclose(
+        np.bincount(drawn, minlength=4) / 20_000, [5 / 9, 2 / 9, 2 / 9, 0], atol=0.01
+    )
 
 
 def test_a_seed_decides_the_letters_and_rows_differ() -> None:
     network = NETWORKS[CASES[0]]
-    first = sample(network, "AC", 30, 4, seeded(7))
-    assert first == sample(network, "AC", 30, 4, seeded(7))
-    assert first != sample(network, "AC", 30, 4, seeded(8))
-    assert len(set(first)) == 4
-    assert all(len(row) == 30 and set(row) <= set("ACGT") for row in first)
+
+    def letters(seed: int) -> list[str]:
+        return [each.sequence for each in sample(network, ["AC"] * 4, 30, seed=seed)]
+
+    assert letters(7) == letters(7)
+    assert letters(7) != letters(8)
+    assert len(set(letters(7))) == 4
+    assert all(len(row) == 30 and set(row) <= set("ACGT") for row in letters(7))
 
 
 def test_a_model_that_knows_nothing_draws_all_letters_alike() -> None:
-    rows = sample(build(CASES[0], live=False), "", 40, 100, seeded(1))
-    letters = "".join(rows)
+    drawn = sample(build(CASES[0], live=False), [""] * 64, 60, seed=1)
+    letters = "".join(each.sequence for each in drawn)
     assert all(abs(letters.count(letter) / len(letters) - 0.25) < 0.03 for letter in "ACGT")
+    np.testing.assert_allclose(drawn[0].loglik_nats, math.log(0.25))
 
 
 @pytest.mark.parametrize(("modality", "letters"), [("rna", "ACGU"), ("protein", "MKV")])
 def test_other_modalities_draw_their_own_letters(modality: str, letters: str) -> None:
     case = Case("S", "fixed", 1, "L", "", "plain")
     network = build(case, modality="rna" if modality == "rna" else "protein")
-    (row,) = sample(network, letters[:2], 50, 1, seeded(0))
-    assert set(row) <= set(network.alphabet.letters)
+    (row,) = sample(network, [letters[:2]], 50)
+    assert set(row.sequence) <= set(network.alphabet.letters)
+    assert len(set(row.sequence)) > 2
+
+
+def test_a_network_for_both_generates_and_a_bidirectional_one_refuses_by_name() -> None:
+    network = build(CASES[0], direction="both")
+    assert len(sample(network, ["ACG"], 9)[0].sequence) == 9
+    with pytest.raises(DirectionError, match="bidirectional model can't stream, step or generate"):
+        sample(build(CASES[0], direction="bidirectional"), ["ACG"], 9)
 
 
 @pytest.mark.parametrize(
-    ("prompt", "error", "message"),
+    ("prompt", "message"),
     [
-        ("ACN", SequenceError, "without a definite base"),
-        ("ACE", SequenceError, "prompt.*position 2"),
-        ("A\n", SequenceError, "printable"),
+        ("ACN", "prompt 2, position 2 .*'N'.*without a definite base"),
+        ("ACE", "prompt 2.*position 2"),
+        ("A\n", "printable"),
     ],
 )
-def test_a_prompt_that_can_not_be_read_says_why(
-    prompt: str, error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        sample(NETWORKS[CASES[0]], prompt, 3, 1, seeded(0))
+def test_a_prompt_that_can_not_be_read_says_why(prompt: str, message: str) -> None:
+    with pytest.raises(SequenceError, match=message):
+        sample(NETWORKS[CASES[0]], ["AC", prompt], 3)
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
-def test_a_temperature_that_is_not_positive_is_refused(temperature: float) -> None:
-    with pytest.raises(ValueError, match="temperature"):
-        sample(NETWORKS[CASES[0]], "", 3, 1, seeded(0), temperature)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": 0.0}, "temperature=0.0: .*top_k=1"),
+        ({"temperature": -1.0}, "temperature=-1.0"),
+        ({"temperature": math.nan}, "temperature=nan"),
+        ({"temperature": math.inf}, "temperature=inf"),
+        ({"top_k": 0}, "top_k=0: expected 1 to 4"),
+        ({"top_k": 5}, "top_k=5: expected 1 to 4"),
+        ({"top_p": 0.0}, "top_p=0.0"),
+        ({"top_p": 1.1}, "top_p=1.1"),
+        ({"top_p": math.nan}, "top_p=nan"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_refused(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(SamplingError, match=message):
+        sample(NETWORKS[CASES[0]], [""], 3, **settings)  # type: ignore[arg-type]
+
+
+def test_a_length_below_one_is_refused() -> None:
+    with pytest.raises(SamplingError, match="length_bp=0"):
+        sample(NETWORKS[CASES[0]], [""], 0)

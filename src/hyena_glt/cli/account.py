@@ -73,7 +73,10 @@ def _account(recipe: Recipe, network: HyenaGLT, window_bp: int, windows: int) ->
     return {
         "parameters": {**asdict(count), "total": count.total},
         "flops_per_base": asdict(count_flops(network)),
-        "state_bytes_per_row": state_bytes(network.begin(1)),
+        "direction": network.direction,
+        "state_bytes_per_row": None
+        if network.direction == "bidirectional"
+        else state_bytes(network.begin(1)),
         "receptive_field_bp": receptive_field_bp(network),
         "training_memory": {
             "window_bp": window_bp,
@@ -87,6 +90,7 @@ def _account(recipe: Recipe, network: HyenaGLT, window_bp: int, windows: int) ->
 def _sections(account: dict[str, Any]) -> dict[str, dict[str, str]]:
     count, memory = account["parameters"], account["training_memory"]
     flops, field_bp = account["flops_per_base"], account["receptive_field_bp"]
+    held_bytes = account["state_bytes_per_row"]
     field = "unbounded" if field_bp is None else f"{field_bp:,} bp"
     sections = {
         "parameters": {
@@ -96,7 +100,8 @@ def _sections(account: dict[str, Any]) -> dict[str, dict[str, str]]:
         },
         "a base": {f"FLOPs, {kind}": f"{number:,.0f}" for kind, number in flops.items()},
         "a row": {
-            "state": f"{account['state_bytes_per_row']:,} bytes",
+            "direction": account["direction"],
+            "state": "none" if held_bytes is None else f"{held_bytes:,} bytes",
             "receptive field": field,
         },
         f"training memory, {memory['windows']:,} windows of {memory['window_bp']:,} bp": {

@@ -8,8 +8,12 @@ import typer
 
 from hyena_glt import __version__
 from hyena_glt.cli.demo import demo
+from hyena_glt.cli.embed import embed
+from hyena_glt.cli.generate import generate
 from hyena_glt.cli.info import info
 from hyena_glt.cli.score import fasta
+from hyena_glt.cli.score_saturation import saturation
+from hyena_glt.cli.score_vcf import vcf
 from hyena_glt.cli.train import train
 from hyena_glt.cli.verbs import Verbs
 
@@ -26,11 +30,15 @@ app.command()(train)
 app.command()(info)
 app.add_typer(score_app, name="score")
 score_app.command("fasta")(fasta)
+score_app.command("vcf")(vcf)
+score_app.command("saturation")(saturation)
+app.command()(embed)
+app.command()(generate)
 
 
 @score_app.callback()
 def score() -> None:
-    """Ask a model how likely sequences are.
+    """Ask a model how likely sequences and variants are.
 
     Example: hyena-glt score fasta runs/demo/checkpoint genome.fa --out t.tsv
     """

@@ -25,3 +25,21 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print JSON on stdout, an error too; no progress."),
 ]
+BothStrands = Annotated[
+    bool | None,
+    typer.Option(
+        "--both-strands/--one-strand",
+        help="The mean of a sequence and its other strand; default: what the recipe's rc says.",
+        show_default=False,
+    ),
+]
+Genome = Annotated[
+    Path,
+    typer.Option(
+        help="The genome: FASTA, plain or bgzip (an index is written beside it), or 2bit."
+    ),
+]
+WindowBp = Annotated[
+    int,
+    typer.Option(min=1, help="Bases of the window around REF, cut at the ends of a contig."),
+]

@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
-from hyena_glt.cli.options import CheckpointFolder, Device, Json
-from hyena_glt.cli.verbs import show_json
+from hyena_glt.cli.options import BothStrands, CheckpointFolder, Device, Json
+from hyena_glt.cli.verbs import show_json, show_renamed
 
 
 def fasta(
     checkpoint: CheckpointFolder,
-    sequences: Annotated[Path, typer.Argument(metavar="FASTA", help="Plain, gzip or bgzip.")],
+    sequences: Annotated[
+        Path, typer.Argument(metavar="FASTA", help="FASTA or FASTQ: plain, gzip or bgzip.")
+    ],
     *,
     out: Annotated[Path, typer.Option(help="The table to write, tab-separated with a header.")],
     per_base: Annotated[
@@ -27,13 +29,11 @@ def fasta(
             "An index (.fai, of bgzip .gzi too) is written beside the FASTA."
         ),
     ] = None,
-    both_strands: Annotated[
-        bool, typer.Option("--both-strands", help="The mean of a sequence and its other strand.")
-    ] = False,
+    both_strands: BothStrands = None,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Score the sequences of a FASTA file: log-likelihood and bits per base of each.
+    """Score the sequences of a FASTA or FASTQ file: log-likelihood and bits per base of each.
 
     Columns: name, length_bp, scored_bp, loglik_nats, bits_per_base. A base
     that is no letter of the modality (N) is in no number, and NA stands where
@@ -52,3 +52,4 @@ def fasta(
         show_json({"out": str(out), **tally.as_dict()})
     else:
         typer.echo(f"{out}: {tally}")
+        show_renamed(tally.renamed)

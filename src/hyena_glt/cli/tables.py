@@ -1,16 +1,16 @@
 """What ``hyena-glt score`` writes."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from hyena_glt.api import LoadedModel
-from hyena_glt.errors import SequenceError, SequenceFileError, StorageError
-from hyena_glt.io import IndexedFasta, Record, read_bed, read_fasta, replacing_file
-from hyena_glt.tokenize import Alphabet, decode, encode
+from hyena_glt.cli.records import check_out, groups, open_records
+from hyena_glt.io import Record, replacing_file
+from hyena_glt.score import read_both_strands
+from hyena_glt.tokenize import encode
 
-GROUP_BP = 1_000_000  # bases held at once, a longer record apart
 COLUMNS = ("name", "length_bp", "scored_bp", "loglik_nats", "bits_per_base")
 PER_BASE_COLUMNS = ("name", "position", "base", "surprisal_bits")
 NOT_SCORED = "NA"
@@ -22,6 +22,7 @@ class Tally:
     def __init__(self) -> None:
         self.sequences = self.length_bp = self.scored_bp = 0
         self.bits = 0.0
+        self.renamed: Mapping[str, str] = {}  # contigs: the BED file's name, the genome's
 
     def add(self, length_bp: int, scored_bp: int, bits: float) -> None:
         """Count one sequence."""
@@ -30,13 +31,14 @@ class Tally:
         self.scored_bp += scored_bp
         self.bits += bits
 
-    def as_dict(self) -> dict[str, int | float | None]:
+    def as_dict(self) -> dict[str, Any]:
         """Return the counts and the bits per scored base, None where there is none."""
         return {
             "sequences": self.sequences,
             "length_bp": self.length_bp,
             "scored_bp": self.scored_bp,
             "bits_per_base": self.bits / self.scored_bp if self.scored_bp else None,
+            "renamed_contigs": dict(self.renamed),
         }
 
     def __str__(self) -> str:
@@ -49,82 +51,35 @@ class Tally:
 
 def write_scores(
     model: LoadedModel,
-    fasta: Path,
+    path: Path,
     out: Path,
     bed: Path | None,
     per_base: bool,
-    both_strands: bool,
+    both_strands: bool | None,
 ) -> Tally:
-    """Write the scores of the records of ``fasta``, or its intervals in ``bed``; return the sum.
+    """Write the scores of the records of ``path``, or its intervals in ``bed``; return the sum.
 
     Sequences are read, scored and written in groups; the table takes its place when it is whole.
     """
-    _check_out(out, fasta, bed)
+    check_out(out, path, bed)
     alphabet = model.network.alphabet
-    if both_strands:
+    if read_both_strands(model.network, both_strands):
         alphabet.reverse_complement(encode(""))  # refuses a protein before any work
-    records = _records(fasta, alphabet) if bed is None else _cut(fasta, bed, alphabet)
     write = _write_bases if per_base else _write_totals
     tally = Tally()
-    with replacing_file(out) as aside, aside.open("w", encoding="utf-8") as file:
+    with (
+        open_records(path, bed, alphabet, alphabet.validate) as (records, tally.renamed),
+        replacing_file(out) as aside,
+        aside.open("w", encoding="utf-8") as file,
+    ):
         _write_row(file, PER_BASE_COLUMNS if per_base else COLUMNS)
-        for group in _groups(records):
+        for group in groups(records):
             write(file, model, group, both_strands, tally)
     return tally
 
 
-def _check_out(out: Path, *inputs: Path | None) -> None:
-    for path in inputs:
-        if path is not None and path.exists() and out.exists() and out.samefile(path):
-            raise StorageError(f"{out}: is an input of this command; choose another --out")
-
-
-def _records(path: Path, alphabet: Alphabet) -> Iterator[Record]:
-    for record in read_fasta(path):
-        _validate(record, alphabet, str(path))
-        yield record
-
-
-def _cut(path: Path, bed: Path, alphabet: Alphabet) -> Iterator[Record]:
-    """The intervals of ``bed`` as records, each on its strand."""
-    intervals = read_bed(bed)
-    with IndexedFasta(path) as genome:
-        for interval in intervals:
-            where = f"{bed}: line {interval.line}"
-            try:
-                letters = genome.fetch(interval.contig, interval.start, interval.end)
-            except SequenceFileError as error:
-                raise SequenceFileError(f"{where}: {error}") from None
-            record = Record(interval.name, "", letters)
-            _validate(record, alphabet, f"{where}: {path}")
-            if interval.strand == "-":
-                letters = decode(alphabet.reverse_complement(encode(letters)))
-            yield Record(interval.name, "", letters)
-
-
-def _validate(record: Record, alphabet: Alphabet, where: str) -> None:
-    try:
-        alphabet.validate(encode(record.sequence), record.name)
-    except SequenceError as error:
-        raise SequenceError(f"{where}: {error}") from None
-
-
-def _groups(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """Records in their order, about GROUP_BP of them at a time."""
-    group: list[Record] = []
-    held_bp = 0
-    for record in records:
-        group.append(record)
-        held_bp += len(record.sequence)
-        if held_bp >= GROUP_BP:
-            yield group
-            group, held_bp = [], 0
-    if group:
-        yield group
-
-
 def _write_totals(
-    file: TextIO, model: LoadedModel, group: list[Record], both_strands: bool, tally: Tally
+    file: TextIO, model: LoadedModel, group: list[Record], both_strands: bool | None, tally: Tally
 ) -> None:
     scores = model.score([record.sequence for record in group], both_strands)
     for record, score in zip(group, scores, strict=True):
@@ -136,7 +91,7 @@ def _write_totals(
 
 
 def _write_bases(
-    file: TextIO, model: LoadedModel, group: list[Record], both_strands: bool, tally: Tally
+    file: TextIO, model: LoadedModel, group: list[Record], both_strands: bool | None, tally: Tally
 ) -> None:
     surprisals = model.surprisal_bits([record.sequence for record in group], both_strands)
     for record, surprisal in zip(group, surprisals, strict=True):

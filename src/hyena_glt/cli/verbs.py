@@ -4,6 +4,7 @@ import errno
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import typer
@@ -53,6 +54,12 @@ def command_line() -> str:
 def show_json(value: dict[str, Any]) -> None:
     """Print ``value`` as JSON on stdout."""
     typer.echo(json.dumps(value, indent=2))
+
+
+def show_renamed(contigs: Mapping[str, str]) -> None:
+    """Print the contigs that a file names otherwise than the genome."""
+    for name, genome_name in contigs.items():
+        typer.echo(f"contig names: {name!r} in the file is {genome_name!r} in the genome")
 
 
 def _refuse(ctx: Any, error: Exception) -> None:

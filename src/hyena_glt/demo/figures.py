@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from hyena_glt.demo.genome import DemoGenome
 from hyena_glt.demo.likelihood import Heldout
 from hyena_glt.evaluate import Gene
+from hyena_glt.score.heat_map import draw_effects, effect_limit
 
 BLUE, GREY, RED = "#1f5fa8", "#9aa3ad", "#b3392f"
 SMOOTH_BP = 75
@@ -84,16 +85,9 @@ def surprisal_track(heldout: Heldout, genome: DemoGenome, start: int, end: int) 
 def heat_map(effects: Float64[np.ndarray, "4 L"], gene: Gene, genome: DemoGenome) -> str:
     """Return the heat map of every SNV of a gene; red: the model finds the change worse."""
     figure, (axes,) = _canvas(11.0, 2.3)
-    limit = float(np.nanpercentile(np.abs(effects), 98))
-    axes.set_facecolor("#e8e8e8")
-    image = axes.imshow(
-        effects, aspect="auto", cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest"
-    )
-    axes.set_yticks(range(4), list("ACGT"))
-    marks = range(0, gene.end - gene.start, 30)
-    axes.set_xticks(marks, [str(gene.start + mark) for mark in marks], fontsize=8)
+    image = draw_effects(axes, effects, gene.start, effect_limit(effects))
     arrow = "left to right" if gene.strand == "+" else "right to left"
-    axes.set(xlabel=f"{genome.contig}, position (bp); the gene reads {arrow}", ylabel="new base")
+    axes.set(xlabel=f"{genome.contig}, position (bp); the gene reads {arrow}")
     bar = figure.colorbar(image, ax=axes, pad=0.01)
     bar.set_label("effect, nats", fontsize=8)
     return _svg(figure, "Effect of every single-nucleotide variant of one gene")

@@ -30,7 +30,8 @@ def draw_samples(model: LoadedModel, genome: DemoGenome) -> Samples:
     """Sample and describe."""
     (region,) = genome.split.heldout
     prompt = genome.text[region.start : region.start + PROMPT_BP]
-    sequences = model.generate(prompt, length_bp=SAMPLE_BP, count=COUNT, seed=SEED)
+    drawn = model.generate(prompt, length_bp=SAMPLE_BP, count=COUNT, seed=SEED)
+    sequences = [sample.sequence for sample in drawn]
     codes = [np.array(["ACGT".index(base) for base in s], dtype=np.uint8) for s in sequences]
     windows = windowed_period3(genome.codes, SAMPLE_BP)
     shuffled = np.random.default_rng(SEED).permutation(genome.part(genome.split.heldout))

@@ -1,5 +1,5 @@
-"""Takes a network and a prompt; gives sampled sequences, base by base with carried state."""
+"""Takes a network and prompts; gives sampled sequences, letter by letter with carried state."""
 
-from hyena_glt.generate.sample import sample
+from hyena_glt.generate.sampling import Sample, sample
 
-__all__ = ["sample"]
+__all__ = ["Sample", "sample"]

@@ -15,11 +15,12 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from hyena_glt.data import rows_of
+from hyena_glt.errors import DirectionError
 from hyena_glt.model import HyenaGLT
+from hyena_glt.stream import PIECE_BP
 from hyena_glt.tokenize import encode
 
 BATCH_BP = 32_768  # positions in memory at once
-PIECE_BP = 8_192  # a longer row is read in pieces of this length
 
 
 class SequenceScore(NamedTuple):
@@ -38,13 +39,14 @@ class SequenceScore(NamedTuple):
 
 
 def score_sequences(
-    network: HyenaGLT, sequences: Sequence[str], both_strands: bool = False
+    network: HyenaGLT, sequences: Sequence[str], both_strands: bool | None = None
 ) -> list[SequenceScore]:
     """Return each sequence's score, in order.
 
-    With ``both_strands`` the log-likelihood is the mean of a sequence's and its reverse
-    complement's. Raises SequenceError for a letter that the modality doesn't have, and for two
-    strands of a protein.
+    With ``both_strands`` (default: true under ``rc: average``) the log-likelihood is the mean of a
+    sequence's and its reverse complement's. Raises SequenceError for a letter that the
+    modality doesn't have, and for two strands of a protein; DirectionError for a bidirectional
+    model, whose answers for single bases don't multiply to a sequence's likelihood.
     """
     scores = []
     for sequence, surprisal in zip(
@@ -57,20 +59,31 @@ def score_sequences(
 
 
 def surprisal_bits(
-    network: HyenaGLT, sequences: Sequence[str], both_strands: bool = False
+    network: HyenaGLT, sequences: Sequence[str], both_strands: bool | None = None
 ) -> list[Float64[np.ndarray, " L"]]:
     """Return -log2 p(base | bases before it) of every base, nan where a base is no letter (N).
 
-    With ``both_strands`` it is the mean of the two strands' values, in the sequence's order.
+    With ``both_strands`` it is the mean of the two strands' values, in the sequence's order. Raises
+    as :func:`score_sequences` does.
     """
+    if network.direction == "bidirectional":
+        raise DirectionError(
+            "a bidirectional model has no likelihood of a sequence (it has variant effects and "
+            "embeddings); use a causal model, or one with direction=both"
+        )
     ids = [encode(sequence) for sequence in sequences]
     for number, row in enumerate(ids):
         network.alphabet.validate(row, f"sequence {number + 1}")
     forward = _surprisal(network, ids)
-    if not both_strands:
+    if not read_both_strands(network, both_strands):
         return forward
     backward = _surprisal(network, [network.alphabet.reverse_complement(row) for row in ids])
     return [(f + b[::-1]) / 2 for f, b in zip(forward, backward, strict=True)]
+
+
+def read_both_strands(network: HyenaGLT, asked: bool | None) -> bool:
+    """Return whether to average strands: as asked, or as the recipe's ``rc`` says."""
+    return network.rc == "average" if asked is None else asked
 
 
 def _surprisal(

@@ -23,7 +23,7 @@ def score_substitutions(
     network: HyenaGLT,
     window: str,
     substitutions: Sequence[Substitution],
-    both_strands: bool = False,
+    both_strands: bool | None = None,
 ) -> Float64[np.ndarray, " S"]:
     """Return log-likelihood(window with the substitution) - log-likelihood(window), in nats.
 

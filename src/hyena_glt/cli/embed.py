@@ -1,0 +1,103 @@
+"""``hyena-glt embed``: vectors of sequences or of their bases."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hyena_glt.cli.options import BothStrands, CheckpointFolder, Device, Json
+from hyena_glt.cli.verbs import show_json, show_renamed
+
+
+def embed(
+    checkpoint: CheckpointFolder,
+    sequences: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="SEQUENCES",
+            help="FASTA or FASTQ, or with --genome BED: plain, gzip or bgzip.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write: .parquet, .npz or .tsv.")
+    ] = None,
+    genome: Annotated[
+        Path | None,
+        typer.Option(
+            help="Embed the intervals of a BED file in this genome, FASTA (plain or bgzip; an "
+            "index is written beside it) or 2bit; - reads the other strand."
+        ),
+    ] = None,
+    layer: Annotated[
+        str, typer.Option(help="Where to look in; -1 is the last block of a part.")
+    ] = "backbone.-1",
+    pool: Annotated[
+        Literal["mean", "max", "last", "base"],
+        typer.Option(help="What to take over a sequence's bases; base: a vector a base."),
+    ] = "mean",
+    both_strands: BothStrands = None,
+    list_layers: Annotated[
+        bool, typer.Option("--list-layers", help="Show the model's layers and do nothing else.")
+    ] = False,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Embed sequences: a vector of each, or of each of its bases.
+
+    A layer of patches gives a base the vector of the patch closed last; in a
+    bidirectional model, of its own patch. Each record or interval is read as a
+    document of its own. parquet: name, position (0-based, with --pool base) and
+    embedding; tsv: name, position, e0, e1 and so on; npz: names, embeddings,
+    and with --pool base offsets, n + 1 of them, between which a sequence's
+    bases stand. Positions count from an interval's first base as its strand
+    reads.
+
+    Example: hyena-glt embed runs/demo/checkpoint genome.fa --out e.parquet
+    """
+    if list_layers:
+        if sequences is not None or out is not None or genome is not None:
+            raise typer.BadParameter("--list-layers reads and writes no file; leave the files out")
+        _show_layers(checkpoint, as_json)
+        return
+    if sequences is None:
+        raise typer.BadParameter("SEQUENCES is missing: give a FASTA, FASTQ or BED file")
+    if out is None:
+        raise typer.BadParameter("--out is missing: give the file to write")
+    from hyena_glt.api import load
+    from hyena_glt.cli.embeddings import check_suffix, write_embeddings
+
+    check_suffix(out)
+    path, bed = (sequences, None) if genome is None else (genome, sequences)
+    tally = write_embeddings(
+        load(checkpoint, device),
+        path,
+        bed,
+        out,
+        layer=layer,
+        pool=pool,
+        both_strands=both_strands,
+    )
+    if as_json:
+        show_json({"out": str(out), **tally.as_dict()})
+    else:
+        typer.echo(f"{out}: {tally}")
+        show_renamed(tally.renamed)
+
+
+def _show_layers(checkpoint: Path, as_json: bool) -> None:
+    from hyena_glt.api import load
+
+    layers = [
+        (layer.name, layer.width, f"patch of stage {layer.rate}" if layer.rate else "base")
+        for layer in load(checkpoint).layers()
+    ]
+    if as_json:
+        show_json(
+            {"layers": [{"name": name, "width": width, "per": per} for name, width, per in layers]}
+        )
+        return
+    longest = max(len(name) for name, _, _ in layers)
+    for name, width, per in layers:
+        typer.echo(f"{name:<{longest}}  {width:>6,} numbers a {per}")

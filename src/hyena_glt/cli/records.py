@@ -1,0 +1,83 @@
+"""The sequences that a verb reads: the records of a file, or intervals of a genome."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from hyena_glt.errors import SequenceError, SequenceFileError, StorageError
+from hyena_glt.io import Record, Reference, read_bed, read_sequences
+from hyena_glt.tokenize import Alphabet, decode, encode
+
+GROUP_BP = 1_000_000  # bases held at once, a longer record apart
+
+Check = Callable[[np.ndarray, str], None]  # of ids and their record's name; raises SequenceError
+
+
+@contextmanager
+def open_records(
+    path: Path, bed: Path | None, alphabet: Alphabet, check: Check
+) -> Iterator[tuple[Iterator[Record], Mapping[str, str]]]:
+    """Open the FASTA or FASTQ file ``path``, or the genome ``path`` at the intervals of ``bed``.
+
+    Gives the records, each on its strand, and the contigs that ``bed`` names otherwise than the
+    genome, known when the records have been read. Raises SequenceFileError and SequenceError with
+    the file and the record or the line where it happens.
+    """
+    if bed is None:
+        yield _records(path, check), {}
+        return
+    with Reference(path) as genome:
+        yield _cut(genome, path, bed, alphabet, check), genome.renamed
+
+
+def check_out(out: Path, *inputs: Path | None) -> None:
+    """Raise StorageError where ``out`` is one of the inputs."""
+    for path in inputs:
+        if path is not None and path.exists() and out.exists() and out.samefile(path):
+            raise StorageError(f"{out}: is an input of this command; choose another --out")
+
+
+def groups(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Yield the records in their order, about GROUP_BP of them at a time."""
+    group: list[Record] = []
+    held_bp = 0
+    for record in records:
+        group.append(record)
+        held_bp += len(record.sequence)
+        if held_bp >= GROUP_BP:
+            yield group
+            group, held_bp = [], 0
+    if group:
+        yield group
+
+
+def _records(path: Path, check: Check) -> Iterator[Record]:
+    for record in read_sequences(path):
+        _checked(encode(record.sequence), record.name, str(path), check)
+        yield record
+
+
+def _cut(
+    genome: Reference, path: Path, bed: Path, alphabet: Alphabet, check: Check
+) -> Iterator[Record]:
+    for interval in read_bed(bed):
+        where = f"{bed}: line {interval.line}"
+        try:
+            contig = genome.resolve(interval.contig)
+            letters = genome.fetch(contig, interval.start, interval.end)
+        except SequenceFileError as error:
+            raise SequenceFileError(f"{where}: {error}") from None
+        ids = encode(letters)
+        _checked(ids, interval.name, f"{where}: {path}", check)
+        if interval.strand == "-":
+            letters = decode(alphabet.reverse_complement(ids))
+        yield Record(interval.name, "", letters)
+
+
+def _checked(ids: np.ndarray, name: str, where: str, check: Check) -> None:
+    try:
+        check(ids, name)
+    except SequenceError as error:
+        raise SequenceError(f"{where}: {error}") from None

@@ -1,0 +1,102 @@
+"""The files hold what ``model.generate`` says."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hyena_glt as glt
+from cli.asking import Run
+from hyena_glt.generate import Sample
+from hyena_glt.io import Record, read_fasta
+
+
+def asked(checkpoint: Path, prompts: str | Sequence[str], **settings: Any) -> list[Sample]:
+    return glt.load(checkpoint).generate(prompts, length_bp=30, **settings)
+
+
+def fields(record: Record) -> dict[str, str]:
+    return dict(field.split("=") for field in record.description.split())
+
+
+def test_the_file_holds_the_samples_with_what_made_them(
+    run: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "g.fa"
+    settings = ("--temperature", 0.7, "--top-k", 3, "--top-p", 0.9, "--seed", 5)
+    command = ("generate", checkpoint, "--prompt", "ATGc", "--length-bp", 30, "-n", 3, "--out", out)
+    result = run(*command, *settings)
+    assert result.exit_code == 0, result.output
+    assert "3 samples of 30 letters, seed 5" in result.stdout
+    samples = asked(checkpoint, "ATGc", count=3, temperature=0.7, top_k=3, top_p=0.9, seed=5)
+    records = list(read_fasta(out))
+    assert [record.name for record in records] == ["sample_1", "sample_2", "sample_3"]
+    for record, sample in zip(records, samples, strict=True):
+        assert record.sequence == sample.sequence
+        about = fields(record)
+        assert (about["seed"], about["prompt_bp"]) == ("5", "4")
+        assert float(about["mean_logprob_nats"]) == pytest.approx(sample.loglik_nats.mean(), 1e-5)
+
+
+def test_samples_are_called_after_the_prompts_of_a_file(
+    run: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    prompts, out = tmp_path / "p.fa", tmp_path / "g.fa"
+    prompts.write_text(">geneA of E. coli\nATGACC\n>geneB\nGTG\n")
+    command = ("generate", checkpoint, "--prompts", prompts, "--length-bp", 30, "-n", 2)
+    assert run(*command, "--out", out).exit_code == 0
+    records = list(read_fasta(out))
+    samples = asked(checkpoint, ["ATGACC", "GTG"], count=2)
+    assert [record.name for record in records] == ["geneA_1", "geneA_2", "geneB_1", "geneB_2"]
+    assert [record.sequence for record in records] == [sample.sequence for sample in samples]
+    assert [fields(record)["prompt_bp"] for record in records] == ["6", "6", "3", "3"]
+    assert run(*command, "--with-prompt", "--out", out).exit_code == 0
+    whole = [sample.prompt + sample.sequence for sample in samples]
+    assert [record.sequence for record in read_fasta(out)] == whole
+
+
+def test_log_probabilities_stand_in_a_row_a_letter(
+    run: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    out, table = tmp_path / "g.fa", tmp_path / "l.tsv"
+    command = ("generate", checkpoint, "--length-bp", 30, "-n", 2, "--out", out)
+    result = run(*command, "--logprobs", table, "--json")
+    assert json.loads(result.stdout) == {
+        "out": str(out),
+        "samples": 2,
+        "length_bp": 30,
+        "seed": 0,
+        "logprobs": str(table),
+    }
+    header, *rows = [line.split("\t") for line in table.read_text().splitlines()]
+    assert header == ["name", "position", "base", "logprob_nats"]
+    assert [int(row[1]) for row in rows] == [*range(30), *range(30)]
+    for record, sample in zip(read_fasta(out), asked(checkpoint, "", count=2), strict=True):
+        mine = [row for row in rows if row[0] == record.name]
+        assert "".join(row[2] for row in mine) == record.sequence
+        assert [float(row[3]) for row in mine] == sample.loglik_nats.tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--prompts", "{p}", "--out", "{p}"], "is an input of this command"),
+        (["--prompts", "{p}", "--out", "{g}", "--logprobs", "{p}"], "is an input of this command"),
+        (["--out", "{g}", "--logprobs", "{g}"], "is --out too"),
+        (["--out", "{g}", "--logprobs", "{l}"], "expected .tsv or .parquet"),
+    ],
+)
+def test_an_output_that_cant_be_is_refused_before_the_model_is_read(
+    run: Run, tmp_path: Path, options: list[str], word: str
+) -> None:
+    prompts = tmp_path / "p.fa"
+    prompts.write_text(">p\nACG\n")
+    places = {"p": prompts, "g": tmp_path / "g.fa", "l": tmp_path / "l.csv"}
+    filled = [option.format(**places) for option in options]
+    result = run("generate", tmp_path / "no checkpoint", "--length-bp", 9, *filled)
+    assert result.exit_code == 1
+    assert word in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["p.fa"]
+    assert prompts.read_text() == ">p\nACG\n"
