@@ -11,6 +11,7 @@ from hyena_glt.errors import HyenaGLTError
 
 if TYPE_CHECKING:
     from hyena_glt.api import LoadedModel, load, score_variants
+    from hyena_glt.generate import Sample
     from hyena_glt.io import Variant
     from hyena_glt.score import Effect, SequenceScore, Substitution
 
@@ -20,6 +21,7 @@ __all__ = [
     "Effect",
     "HyenaGLTError",
     "LoadedModel",
+    "Sample",
     "SequenceScore",
     "Substitution",
     "Variant",
@@ -38,6 +40,10 @@ def __getattr__(name: str) -> Any:
         from hyena_glt import score
 
         return getattr(score, name)
+    if name == "Sample":
+        from hyena_glt.generate import Sample
+
+        return Sample
     if name == "Variant":
         from hyena_glt.io import Variant
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, Float64
 from hyena_glt.checkpoint import Checkpoint, build_network, load_checkpoint
 from hyena_glt.config import Recipe
 from hyena_glt.embed import Layer, Pool, embed_sequences, layers_of
-from hyena_glt.errors import DeviceError, SamplingError, SequenceError
+from hyena_glt.errors import DeviceError, SequenceError
 from hyena_glt.generate import Sample, sample
 from hyena_glt.io import Reference, Variant
 from hyena_glt.model import HyenaGLT
@@ -141,13 +141,11 @@ class LoadedModel:
         Raises SamplingError for a setting out of its range, SequenceError for a prompt that can't
         be read, DirectionError for a bidirectional model.
         """
-        if count < 1:
-            raise SamplingError(f"count={count}: expected at least 1")
-        prompts = [prompt] if isinstance(prompt, str) else prompt
         return sample(
             self.network,
-            [each for each in prompts for _ in range(count)],
+            [prompt] if isinstance(prompt, str) else prompt,
             length_bp,
+            count=count,
             seed=seed,
             temperature=temperature,
             top_k=top_k,

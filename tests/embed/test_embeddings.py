@@ -51,12 +51,15 @@ def plainly(network: HyenaGLT, sequence: str, layer: str, two_sided: bool = Fals
     stack = hierarchy.inner if part == "backbone" else getattr(hierarchy, part, None)
     module: nn.Module = network.embed
     if layer != "embed":
-        module = stack.blocks[int(number)]  # type: ignore
+        module = stack.blocks[-1 if number == "norm" else int(number)]  # type: ignore
     caught = []
     handle = module.register_forward_hook(lambda _m, _i, outputs: caught.append(outputs[0][0]))
     output = network(torch.tensor([[BOS, *encode(sequence).tolist()]]))
     handle.remove()
     (values,) = caught
+    if number == "norm":
+        scale = values.square().mean(-1, keepdim=True).add(1e-6).rsqrt()
+        values = values * scale * hierarchy.inner_norm.weight
     if place.rate == 0:
         return np.asarray(values[1:])
     emit = output.emissions[place.rate - 1].mask[0].tolist()

@@ -13,6 +13,7 @@ def test_one_stage_has_an_encoder_a_backbone_and_a_decoder() -> None:
         Layer("encoder.1", 4, 0),
         Layer("backbone.0", 8, 1),
         Layer("backbone.1", 8, 1),
+        Layer("backbone.norm", 8, 1),
         Layer("decoder.0", 4, 0),
     ]
 
@@ -24,6 +25,7 @@ def test_inner_stages_are_numbered_and_the_backbone_is_innermost() -> None:
         ("encoder.0", 0),
         ("stage2.encoder.0", 1),
         ("backbone.0", 2),
+        ("backbone.norm", 2),
         ("stage2.decoder.0", 1),
         ("stage2.decoder.1", 1),
         ("decoder.0", 0),

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Float
 
 from hyena_glt.api import LoadedModel
-from hyena_glt.cli.records import check_out, groups, open_records
+from hyena_glt.cli.records import groups, open_records
 from hyena_glt.embed import Layer, Pool, Probe, embed_stream
 from hyena_glt.errors import StorageError
-from hyena_glt.io import NpzWriter, Record, TableWriter
+from hyena_glt.io import NpzWriter, Record, TableWriter, check_no_input
 from hyena_glt.score import read_both_strands
 from hyena_glt.tokenize import encode
 
@@ -80,7 +80,7 @@ def write_embeddings(
     alphabet = model.network.alphabet
     if read_both_strands(model.network, both_strands):
         alphabet.reverse_complement(encode(""))  # refuses a protein before any work
-    check_out(out, path, bed)
+    check_no_input(out, path, bed)
     tally = Tally(probe.layer, pool)
     with (
         open_records(path, bed, alphabet, probe.check) as (records, tally.renamed),

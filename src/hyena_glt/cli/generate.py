@@ -54,19 +54,23 @@ def generate(
     """
     from hyena_glt.api import load
     from hyena_glt.cli.samples import check_outputs, read_prompts, write_samples
+    from hyena_glt.errors import SequenceError
 
     check_outputs(out, logprobs, prompts)
     named = read_prompts(prompt, prompts)
     model = load(checkpoint, device)
-    samples = model.generate(
-        [record.sequence for record in named],
-        length_bp=length_bp,
-        count=count,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-    )
+    try:
+        samples = model.generate(
+            [record.sequence for record in named],
+            length_bp=length_bp,
+            count=count,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+        )
+    except SequenceError as error:
+        raise SequenceError(f"{prompts or '--prompt'}: {error}") from None
     names = [f"{record.name}_{i + 1}" for record in named for i in range(count)]
     write_samples(names, samples, seed, out, logprobs, with_prompt)
     written = {"out": str(out), "samples": len(samples), "length_bp": length_bp, "seed": seed}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hyena_glt.errors import SequenceError, SequenceFileError, StorageError
+from hyena_glt.errors import SequenceError, SequenceFileError
 from hyena_glt.io import Record, Reference, read_bed, read_sequences
 from hyena_glt.tokenize import Alphabet, decode, encode
 
@@ -30,13 +30,6 @@ def open_records(
         return
     with Reference(path) as genome:
         yield _cut(genome, path, bed, alphabet, check), genome.renamed
-
-
-def check_out(out: Path, *inputs: Path | None) -> None:
-    """Raise StorageError where ``out`` is one of the inputs."""
-    for path in inputs:
-        if path is not None and path.exists() and out.exists() and out.samefile(path):
-            raise StorageError(f"{out}: is an input of this command; choose another --out")
 
 
 def groups(records: Iterable[Record]) -> Iterator[list[Record]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hyena_glt.api import LoadedModel
-from hyena_glt.cli.records import check_out, groups, open_records
-from hyena_glt.io import Record, replacing_file
+from hyena_glt.cli.records import groups, open_records
+from hyena_glt.io import Record, check_no_input, replacing_file
 from hyena_glt.score import read_both_strands
 from hyena_glt.tokenize import encode
 
@@ -61,7 +61,7 @@ def write_scores(
 
     Sequences are read, scored and written in groups; the table takes its place when it is whole.
     """
-    check_out(out, path, bed)
+    check_no_input(out, path, bed)
     alphabet = model.network.alphabet
     if read_both_strands(model.network, both_strands):
         alphabet.reverse_complement(encode(""))  # refuses a protein before any work

@@ -1,7 +1,11 @@
 """Where a network can be looked into: its embedding and its blocks, by name.
 
-One stage:   embed, encoder.0 .., backbone.0 .., decoder.0 ..
-Two stages:  embed, encoder.0 .., stage2.encoder.0 .., backbone.0 .., stage2.decoder.0 .., decoder.0
+One stage:   embed, encoder.0 .., backbone.0 .., backbone.norm, decoder.0 ..
+Two stages:  embed, encoder.0 .., stage2.encoder.0 .., backbone.0 .., backbone.norm,
+             stage2.decoder.0 .., decoder.0 ..
+
+A block's output is the residual stream, whose scale a few channels may rule; ``backbone.norm`` is
+the backbone's last one as the layers after it see it, each vector divided by its root mean square.
 """
 
 import re
@@ -29,7 +33,7 @@ def layers_of(network: HyenaGLT) -> list[Layer]:
 
 
 def find_layer(network: HyenaGLT, name: str) -> tuple[Layer, nn.Module]:
-    """Return the layer called ``name`` and its module, whose first output is the layer's.
+    """Return the layer called ``name`` and its module, whose (first) output is the layer's.
 
     A negative number counts from the end: ``backbone.-1`` is the last block of the backbone. Raises
     LayerError, with all names, where there is no such layer.
@@ -38,7 +42,7 @@ def find_layer(network: HyenaGLT, name: str) -> tuple[Layer, nn.Module]:
     match = re.fullmatch(r"(.*)\.-([1-9][0-9]*)", name)
     wanted = name
     if match is not None:
-        blocks = [other for other in places if other.rpartition(".")[0] == match[1]]
+        blocks = [other for other in places if re.fullmatch(rf"{re.escape(match[1])}\.\d+", other)]
         back = int(match[2])
         wanted = blocks[-back] if back <= len(blocks) else name
     if wanted not in places:
@@ -58,6 +62,8 @@ def _inside(part: Hierarchy | Stack, rate: int) -> Iterator[tuple[Layer, nn.Modu
     stage = f"stage{rate + 1}." if rate else ""
     yield from _blocks(f"{stage}encoder", part.encoder, rate)
     yield from _inside(part.inner, rate + 1)
+    if isinstance(part.inner, Stack):
+        yield Layer("backbone.norm", part.up.in_features, rate + 1), part.inner_norm
     yield from _blocks(f"{stage}decoder", part.decoder, rate)
 
 

@@ -1,7 +1,7 @@
 """Reading one layer at every base, piece by piece with carried state."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -104,8 +104,9 @@ class Probe:
         """Return (the layer's values at its own rate, the network's output)."""
         caught: list[Tensor] = []
 
-        def catch(_module: nn.Module, _inputs: object, outputs: tuple[Tensor, object]) -> None:
-            caught.append(outputs[0])
+        def catch(module: nn.Module, _inputs: object, outputs: Any) -> None:
+            # A norm stands behind slot 0, the latent from before the call; see Hierarchy.forward.
+            caught.append(outputs[:, 1:] if isinstance(module, nn.RMSNorm) else outputs[0])
 
         handle = self._module.register_forward_hook(catch)
         try:

@@ -31,12 +31,13 @@ def sample(
     prompts: Sequence[str],
     length_bp: int,
     *,
+    count: int = 1,
     seed: int = 0,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> list[Sample]:
-    """Return a continuation of ``length_bp`` letters of each prompt, in order.
+    """Return ``count`` continuations of ``length_bp`` letters of each prompt, prompt by prompt.
 
     Prompts may be empty and of different lengths. The cost of a letter doesn't depend on how many
     came before. A letter is drawn from the prediction at ``temperature``, among its ``top_k``
@@ -49,8 +50,10 @@ def sample(
     network.
     """
     network.begin(1)  # refuses a bidirectional network before anything else
-    _check_settings(network, length_bp, temperature, top_k, top_p)
-    ids = [_prompt_ids(network, prompt, number) for number, prompt in enumerate(prompts)]
+    _check_settings(network, length_bp, count, seed, temperature, top_k, top_p)
+    rows = [prompt for prompt in prompts for _ in range(count)]
+    read = (_prompt_ids(network, prompt, number) for number, prompt in enumerate(prompts))
+    ids = [row for row in read for _ in range(count)]
     samples = []
     for first in range(0, len(ids), ROWS):
         group = ids[first : first + ROWS]
@@ -59,7 +62,7 @@ def sample(
             [np.random.default_rng((seed, first + i)).random(length_bp) for i in range(len(group))]
         )
         letters, loglik_nats = _continue(network, group, uniform, temperature, top_k, top_p)
-        for row, prompt in enumerate(prompts[first : first + ROWS]):
+        for row, prompt in enumerate(rows[first : first + ROWS]):
             text = "".join(network.alphabet.letters[i] for i in letters[row])
             samples.append(Sample(prompt, text, loglik_nats[row]))
     return samples
@@ -147,13 +150,16 @@ def log_probabilities(logits: Float64[np.ndarray, "B V"]) -> Float64[np.ndarray,
 def _check_settings(
     network: HyenaGLT,
     length_bp: int,
+    count: int,
+    seed: int,
     temperature: float,
     top_k: int | None,
     top_p: float | None,
 ) -> None:
     letters = len(network.alphabet.letters)
-    if length_bp < 1:
-        raise SamplingError(f"length_bp={length_bp}: expected at least 1")
+    for name, value, least in (("length_bp", length_bp, 1), ("count", count, 1), ("seed", seed, 0)):
+        if value < least:
+            raise SamplingError(f"{name}={value}: expected at least {least}")
     if not (temperature > 0 and math.isfinite(temperature)):
         raise SamplingError(
             f"temperature={temperature}: expected a positive number; for the likeliest letter "
