@@ -155,6 +155,7 @@ def test_layers_are_listed_with_what_a_vector_stands_for(run: Run, checkpoint: P
         ["encoder.0", "16 numbers a base"],
         ["backbone.0", "16 numbers a patch of stage 1"],
         ["backbone.1", "16 numbers a patch of stage 1"],
+        ["backbone.norm", "16 numbers a patch of stage 1"],
         ["decoder.0", "16 numbers a base"],
     ]
     layers = json.loads(run("embed", checkpoint, "--list-layers", "--json").stdout)["layers"]
