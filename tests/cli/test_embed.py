@@ -89,6 +89,7 @@ def test_another_layer_is_another_width(
         "width": 16,
         "pool": "mean",
         "renamed_contigs": {},
+        "intervals_left_out": [],
     }
     sequences = [record.sequence for record in read_fasta(fasta)]
     expected = glt.load(checkpoint).embed(sequences, "encoder.0")
@@ -225,3 +226,21 @@ def test_two_strands_of_a_protein_are_refused(run: Run, tmp_path: Path) -> None:
 def test_one_string_in_the_place_of_a_list_is_refused(checkpoint: Path) -> None:
     with pytest.raises(SequenceError, match=r"'ACGT'; give a list .* such as \['ACGT'\]"):
         glt.load(checkpoint).embed("ACGT")
+
+
+def test_intervals_may_run_over_a_circle_and_bad_ones_are_left_out(
+    run: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    genome, bed, out = tmp_path / "g.fa", tmp_path / "r.bed", tmp_path / "e.npz"
+    genome.write_text(">ring\nACGTTGCATT\n")
+    bed.write_text("ring\t8\t12\tover\nnowhere\t0\t4\n")
+    command = ("embed", checkpoint, bed, "--genome", genome, "--out", out)
+    refused(run(*command), "line 1")
+    result = run(*command, "--circular", "ring", "--skip-bad")
+    assert result.exit_code == 0, result.output
+    assert "1 intervals left out" in result.stdout
+    assert "line 2" in result.stdout
+    names, vectors, _ = read(out)
+    assert names == ["over"]
+    expected = glt.load(checkpoint).embed(["TTAC"])
+    np.testing.assert_allclose(vectors, expected, atol=LOGITS_FP32)

@@ -125,6 +125,7 @@ def test_json_is_the_summary_and_nothing_else(
         "length_bp": 37,
         "scored_bp": 32,
         "renamed_contigs": {},
+        "intervals_left_out": [],
     }
 
 

@@ -155,3 +155,35 @@ def test_a_heat_map_that_can_not_be_is_refused_before_any_work(
     assert result.exit_code == 1
     assert message in result.stderr
     assert not out.exists()
+
+
+def test_regions_that_are_not_on_the_genome_are_left_out_and_listed(
+    run: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    genome, bed, out = tmp_path / "g.fa", tmp_path / "r.bed", tmp_path / "s.tsv"
+    genome.write_text(">chr1\nACGTTGCATTAACGACGTAA\n")
+    bed.write_text("chr1\t3\t5\nchr2\t0\t4\nchr1\t19\t21\n")
+    command = ("score", "saturation", checkpoint, "--genome", genome, "--bed", bed, "--out", out)
+    assert run(*command).exit_code == 1
+    result = run(*command, "--skip-bad", "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["records"] == 2
+    assert "line 2" in told["intervals_left_out"][0]
+    assert "line 3" in told["intervals_left_out"][1]
+    assert "2 intervals left out" in run(*command, "--skip-bad").stdout
+
+
+def test_windows_run_on_over_the_end_of_a_circle(
+    run: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    genome, bed = tmp_path / "g.fa", tmp_path / "r.bed"
+    genome.write_text(">ring\nACGTTGCATTAACGACGTAA\n")
+    bed.write_text("ring\t0\t1\n")
+    lengths = []
+    for options in ((), ("--circular", "ring")):
+        out = tmp_path / f"{len(options)}.tsv"
+        command = ("score", "saturation", checkpoint, "--genome", genome, "--bed", bed)
+        assert run(*command, "--out", out, "--window-bp", 11, *options).exit_code == 0
+        lengths.append(out.read_text().splitlines()[1].split("\t")[7])
+    assert lengths == ["6", "11"]

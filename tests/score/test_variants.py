@@ -137,17 +137,17 @@ def test_a_shared_flank_gives_the_numbers_of_two_whole_windows(
 @pytest.mark.parametrize(
     ("variant", "window_bp", "ref_window", "alt_window"),
     [
-        # 5 flanking bases: 2 to the left of REF, 3 to its right
-        (Variant("line", 4, "T", ("G",)), 6, "GTTGCA", "GTGGCA"),
-        (Variant("line", 4, "T", ("TAA",)), 6, "GTTGCA", "GTTAAGCA"),
-        (Variant("line", 4, "TGC", ("T",)), 6, "TTGCAA", "TTAA"),
-        (Variant("line", 1, "C", ("A",)), 8, "ACGTTG", "AAGTTG"),  # cut at the start
+        # 5 flanking bases: 2 on either side of REF
+        (Variant("line", 4, "T", ("G",)), 6, "GTTGC", "GTGGC"),
+        (Variant("line", 4, "T", ("TAA",)), 6, "GTTGC", "GTTAAGC"),
+        (Variant("line", 4, "TGC", ("T",)), 6, "TTGCA", "TTA"),
+        (Variant("line", 1, "C", ("A",)), 8, "ACGTT", "AAGTT"),  # cut at the start
         (Variant("line", 40, "G", ("A",)), 5, "CAG", "CAA"),  # and at the end
-        (Variant("circle", 0, "G", ("C",)), 6, "ATGATT", "ATCATT"),
+        (Variant("circle", 0, "G", ("C",)), 6, "ATGAT", "ATCAT"),
         (Variant("circle", 17, "TG", ("A",)), 6, "CATGAT", "CAAAT"),  # REF runs over the end
         (Variant("circle", 2, "T", ("A",)), 99, "TTCGCATGATTACAGGCA", "TTCGCATGAATACAGGCA"),
         (Variant("rna", 3, "U", ("g",)), 3, "GUU", "GGU"),
-        (Variant("line", 4, "t", ("g",)), 6, "GTTGCA", "GTGGCA"),
+        (Variant("line", 4, "t", ("g",)), 6, "GTTGC", "GTGGC"),
     ],
 )
 def test_a_window_is_cut_as_said(
@@ -322,25 +322,23 @@ def test_variants_are_read_no_further_than_a_batch(reference: Reference) -> None
 
 @networks
 def test_either_strand_of_a_genome_gives_the_same_over_both(case: Case, tmp_path: Path) -> None:
-    letters = CONTIGS["line"]
+    repeat = len(CONTIGS["line"])
+    letters = CONTIGS["line"] + "AAAAAA" + CONTIGS["line"][:9]
     (tmp_path / "two.fa").write_text(f">given\n{letters}\n>turned\n{reverse_complement(letters)}\n")
     asked = [(4, "T", "G"), (10, "CGA", "C"), (20, "A", "ATTT"), (0, "A", "C"), (12, "AT", "GG")]
+    asked += [(repeat, "AAA", "AA"), (repeat + 1, "A", "AAA"), (repeat - 1, "GAA", "GA")]
     with Reference(tmp_path / "two.fa") as genome:
         for start, ref, alt in asked:
             place = len(letters) - start - len(ref)
             turned = Variant("turned", place, reverse_complement(ref), (reverse_complement(alt),))
-            # One window holds the contig, so that it is the same whichever side is the left one.
-            one, two = effects(
-                EXACT[case],
-                genome,
-                Variant("given", start, ref, (alt,)),
-                turned,
-                window_bp=200,
-                both_strands=True,
-            )
-            assert one.dll_nats == pytest.approx(two.dll_nats, abs=OUTPUT_FP64)
-            assert one.dll_flank_nats == pytest.approx(two.dll_flank_nats, abs=OUTPUT_FP64)
-            assert one.scored_bp == two.scored_bp
+            given = Variant("given", start, ref, (alt,))
+            for window_bp in (12, 200):
+                one, two = effects(
+                    EXACT[case], genome, given, turned, window_bp=window_bp, both_strands=True
+                )
+                assert one.dll_nats == pytest.approx(two.dll_nats, abs=OUTPUT_FP64)
+                assert one.dll_flank_nats == pytest.approx(two.dll_flank_nats, abs=OUTPUT_FP64)
+                assert one.scored_bp == two.scored_bp
 
 
 def test_strands_are_averaged_where_the_recipe_says_so(reference: Reference) -> None:

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from hyena_glt.cli.options import BothStrands, CheckpointFolder, Device, Json
-from hyena_glt.cli.verbs import show_json, show_renamed
+from hyena_glt.cli.options import BothStrands, CheckpointFolder, Circular, Device, Json, SkipBad
+from hyena_glt.cli.verbs import check_intervals_asked, show_json, show_renamed, show_skipped
 
 
 def embed(
@@ -38,6 +38,12 @@ def embed(
         typer.Option(help="What to take over a sequence's bases; base: a vector a base."),
     ] = "mean",
     both_strands: BothStrands = None,
+    two_sided: Annotated[
+        bool,
+        typer.Option("--two-sided", help="Read both sides, with a model of direction both."),
+    ] = False,
+    circular: Circular = None,
+    skip_bad: SkipBad = False,
     list_layers: Annotated[
         bool, typer.Option("--list-layers", help="Show the model's layers and do nothing else.")
     ] = False,
@@ -69,6 +75,8 @@ def embed(
     from hyena_glt.cli.embeddings import check_suffix, write_embeddings
 
     check_suffix(out)
+    contigs = circular or []
+    check_intervals_asked(genome, contigs, skip_bad, "--genome")
     path, bed = (sequences, None) if genome is None else (genome, sequences)
     tally = write_embeddings(
         load(checkpoint, device),
@@ -78,12 +86,16 @@ def embed(
         layer=layer,
         pool=pool,
         both_strands=both_strands,
+        two_sided=two_sided or None,
+        circular=contigs,
+        skip_bad=skip_bad,
     )
     if as_json:
         show_json({"out": str(out), **tally.as_dict()})
     else:
         typer.echo(f"{out}: {tally}")
         show_renamed(tally.renamed)
+        show_skipped(tally.skipped)
 
 
 def _show_layers(checkpoint: Path, as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """What ``hyena-glt embed`` writes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from hyena_glt.api import LoadedModel
 from hyena_glt.cli.records import groups, open_records
 from hyena_glt.embed import Layer, Pool, Probe, embed_stream
 from hyena_glt.errors import StorageError
-from hyena_glt.io import NpzWriter, Record, TableWriter, check_no_input
+from hyena_glt.io import NpzWriter, Record, TableWriter, check_output
 from hyena_glt.score import read_both_strands
 from hyena_glt.tokenize import encode
 
@@ -32,6 +32,7 @@ class Tally:
     renamed: Mapping[str, str] = field(
         default_factory=dict
     )  # contigs: the BED's name, the genome's
+    skipped: list[str] = field(default_factory=list)  # what is wrong with intervals left out
 
     def count(self, records: Iterable[Record]) -> Iterator[Record]:
         """Yield the records, counted."""
@@ -49,6 +50,7 @@ class Tally:
             "width": self.layer.width,
             "pool": self.pool,
             "renamed_contigs": dict(self.renamed),
+            "intervals_left_out": self.skipped,
         }
 
     def __str__(self) -> str:
@@ -68,6 +70,9 @@ def write_embeddings(
     layer: str,
     pool: Pool,
     both_strands: bool | None,
+    two_sided: bool | None = None,
+    circular: Sequence[str] = (),
+    skip_bad: bool = False,
 ) -> Tally:
     """Write the embeddings of the records of ``path``, or its intervals in ``bed``; count them.
 
@@ -76,21 +81,23 @@ def write_embeddings(
     named.
     """
     check_suffix(out)
-    probe = Probe(model.network, layer, None)
+    probe = Probe(model.network, layer, two_sided)
     alphabet = model.network.alphabet
     if read_both_strands(model.network, both_strands):
         alphabet.reverse_complement(encode(""))  # refuses a protein before any work
-    check_no_input(out, path, bed)
+    check_output(out, path, bed)
     tally = Tally(probe.layer, pool)
     with (
-        open_records(path, bed, alphabet, probe.check) as (records, tally.renamed),
+        open_records(
+            path, bed, alphabet, probe.check, circular, tally.skipped if skip_bad else None
+        ) as (records, tally.renamed),
         FORMATS[out.suffix](out, probe.layer.width, pool == "base") as add,
     ):
         counted = tally.count(records)
         if pool == "base":
-            _add_bases(add, model, counted, layer, both_strands)
+            _add_bases(add, model, counted, layer, both_strands, two_sided)
         else:
-            _add_pooled(add, model, counted, layer, pool, both_strands)
+            _add_pooled(add, model, counted, layer, pool, both_strands, two_sided)
     return tally
 
 
@@ -162,10 +169,11 @@ def _add_pooled(
     layer: str,
     pool: Literal["mean", "max", "last"],
     both_strands: bool | None,
+    two_sided: bool | None,
 ) -> None:
     for group in groups(records):
         sequences = [record.sequence for record in group]
-        vectors = model.embed(sequences, layer, pool, both_strands)
+        vectors = model.embed(sequences, layer, pool, both_strands, two_sided)
         for record, vector in zip(group, vectors, strict=True):
             add(record.name, 0, vector[None])
 
@@ -176,6 +184,7 @@ def _add_bases(
     records: Iterable[Record],
     layer: str,
     both_strands: bool | None,
+    two_sided: bool | None,
 ) -> None:
     names: dict[int, str] = {}  # of the sequences taken whose vectors aren't written yet
 
@@ -184,7 +193,8 @@ def _add_bases(
             names[number] = record.name
             yield record.sequence
 
-    for number, start, values in embed_stream(model.network, sequences(), layer, both_strands):
+    pieces = embed_stream(model.network, sequences(), layer, both_strands, two_sided)
+    for number, start, values in pieces:
         if start == 0:
             names.pop(number - 1, None)
         add(names[number], start, values)

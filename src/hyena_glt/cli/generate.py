@@ -48,7 +48,7 @@ def generate(
     Records are called NAME_1, NAME_2, ... after their prompt's record, or
     sample_1, ... ; the description holds the seed, the prompt's length and the
     mean log-probability of a letter under the model (nats), whatever the
-    temperature. A sample depends on the seed and its number alone.
+    temperature. The i-th sample draws from a random stream of (seed, i).
 
     Example: hyena-glt generate CKPT --prompt ATG --length-bp 300 -n 4 --out g.fa
     """

@@ -43,3 +43,14 @@ WindowBp = Annotated[
     int,
     typer.Option(min=1, help="Bases of the window around REF, cut at the ends of a contig."),
 ]
+Circular = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A contig whose end joins its start; may be repeated."),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad",
+        help="Leave out intervals that aren't on the genome, and list them, instead of stopping.",
+    ),
+]

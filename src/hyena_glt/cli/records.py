@@ -1,6 +1,6 @@
 """The sequences that a verb reads: the records of a file, or intervals of a genome."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,19 +17,26 @@ Check = Callable[[np.ndarray, str], None]  # of ids and their record's name; rai
 
 @contextmanager
 def open_records(
-    path: Path, bed: Path | None, alphabet: Alphabet, check: Check
+    path: Path,
+    bed: Path | None,
+    alphabet: Alphabet,
+    check: Check,
+    circular: Sequence[str] = (),
+    skipped: list[str] | None = None,
 ) -> Iterator[tuple[Iterator[Record], Mapping[str, str]]]:
     """Open the FASTA or FASTQ file ``path``, or the genome ``path`` at the intervals of ``bed``.
 
     Gives the records, each on its strand, and the contigs that ``bed`` names otherwise than the
-    genome, known when the records have been read. Raises SequenceFileError and SequenceError with
+    genome, known when the records have been read. Intervals of ``circular`` contigs may run over
+    the end. What is wrong with an interval that isn't on the genome is added to ``skipped``, where
+    there is such a list. Raises SequenceFileError and SequenceError with
     the file and the record or the line where it happens.
     """
     if bed is None:
         yield _records(path, check), {}
         return
-    with Reference(path) as genome:
-        yield _cut(genome, path, bed, alphabet, check), genome.renamed
+    with Reference(path, circular) as genome:
+        yield _cut(genome, path, bed, alphabet, check, skipped), genome.renamed
 
 
 def groups(records: Iterable[Record]) -> Iterator[list[Record]]:
@@ -53,7 +60,12 @@ def _records(path: Path, check: Check) -> Iterator[Record]:
 
 
 def _cut(
-    genome: Reference, path: Path, bed: Path, alphabet: Alphabet, check: Check
+    genome: Reference,
+    path: Path,
+    bed: Path,
+    alphabet: Alphabet,
+    check: Check,
+    skipped: list[str] | None,
 ) -> Iterator[Record]:
     for interval in read_bed(bed):
         where = f"{bed}: line {interval.line}"
@@ -61,7 +73,10 @@ def _cut(
             contig = genome.resolve(interval.contig)
             letters = genome.fetch(contig, interval.start, interval.end)
         except SequenceFileError as error:
-            raise SequenceFileError(f"{where}: {error}") from None
+            if skipped is None:
+                raise SequenceFileError(f"{where}: {error}") from None
+            skipped.append(f"{where}: {error}")
+            continue
         ids = encode(letters)
         _checked(ids, interval.name, f"{where}: {path}", check)
         if interval.strand == "-":

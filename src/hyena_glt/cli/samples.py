@@ -1,14 +1,15 @@
 """What ``hyena-glt generate`` reads and writes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import typer
 
-from hyena_glt.errors import StorageError
+from hyena_glt.errors import SequenceFileError, StorageError
 from hyena_glt.generate import Sample
-from hyena_glt.io import Record, TableWriter, check_no_input, read_sequences, write_fasta
+from hyena_glt.io import Record, TableWriter, check_output, read_sequences, write_fasta
 
 COLUMNS = {"name": str, "position": int, "base": str, "logprob_nats": float}
 
@@ -19,15 +20,23 @@ def read_prompts(prompt: str, prompts: Path | None) -> list[Record]:
         return [Record("sample", "", prompt)]
     if prompt:
         raise typer.BadParameter("--prompt and --prompts can't both be given; use one of them")
-    return list(read_sequences(prompts))
+    records = list(read_sequences(prompts))
+    names = Counter(record.name for record in records)
+    twice = next((name for name, count in names.items() if count > 1), None)
+    if twice is not None:
+        raise SequenceFileError(
+            f"{prompts}: found {names[twice]} records named {twice!r}, after which samples are "
+            "called; rename them"
+        )
+    return records
 
 
 def check_outputs(out: Path, logprobs: Path | None, prompts: Path | None) -> None:
     """Raise StorageError for outputs that are an input, each other, or of an unknown format."""
-    check_no_input(out, prompts)
+    check_output(out, prompts)
     if logprobs is None:
         return
-    check_no_input(logprobs, prompts)
+    check_output(logprobs, prompts)
     if logprobs.absolute() == out.absolute():
         raise StorageError(f"{logprobs}: is --out too; choose another --logprobs")
     TableWriter(logprobs, COLUMNS)  # refuses a suffix; nothing is opened yet

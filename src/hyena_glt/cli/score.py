@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from hyena_glt.cli.options import BothStrands, CheckpointFolder, Device, Json
-from hyena_glt.cli.verbs import show_json, show_renamed
+from hyena_glt.cli.options import BothStrands, CheckpointFolder, Circular, Device, Json, SkipBad
+from hyena_glt.cli.verbs import check_intervals_asked, show_json, show_renamed, show_skipped
 
 
 def fasta(
@@ -30,6 +30,8 @@ def fasta(
         ),
     ] = None,
     both_strands: BothStrands = None,
+    circular: Circular = None,
+    skip_bad: SkipBad = False,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -46,10 +48,13 @@ def fasta(
     from hyena_glt.api import load
     from hyena_glt.cli.tables import write_scores
 
+    contigs = circular or []
+    check_intervals_asked(bed, contigs, skip_bad, "--bed")
     model = load(checkpoint, device)
-    tally = write_scores(model, sequences, out, bed, per_base, both_strands)
+    tally = write_scores(model, sequences, out, bed, per_base, both_strands, contigs, skip_bad)
     if as_json:
         show_json({"out": str(out), **tally.as_dict()})
     else:
         typer.echo(f"{out}: {tally}")
         show_renamed(tally.renamed)
+        show_skipped(tally.skipped)

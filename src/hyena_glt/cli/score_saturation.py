@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from hyena_glt.cli.options import BothStrands, CheckpointFolder, Device, Genome, Json, WindowBp
+from hyena_glt.cli.options import (
+    BothStrands,
+    CheckpointFolder,
+    Circular,
+    Device,
+    Genome,
+    Json,
+    SkipBad,
+    WindowBp,
+)
 from hyena_glt.cli.verbs import command_line
 
 
@@ -29,6 +38,8 @@ def saturation(
     ] = None,
     window_bp: WindowBp = 1500,
     both_strands: BothStrands = None,
+    circular: Circular = None,
+    skip_bad: SkipBad = False,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -44,12 +55,12 @@ def saturation(
     from hyena_glt.api import load
     from hyena_glt.cli.variants import Progress, show_tally
     from hyena_glt.io import Reference, Variant, read_bed
-    from hyena_glt.score import Effect, check_out, check_regions, saturation_variants, write_effects
+    from hyena_glt.score import Effect, check_out, on_genome, saturation_variants, write_effects
 
     check_out(out, genome, bed)
-    regions = list(read_bed(bed))
-    with Reference(genome) as reference, Progress(wanted=not as_json) as progress:
-        check_regions(reference, regions, bed)
+    skipped: list[str] = []
+    with Reference(genome, circular or ()) as reference, Progress(wanted=not as_json) as progress:
+        regions = on_genome(reference, read_bed(bed), bed, skipped if skip_bad else None)
         picture = None
         if heat_map is not None:
             from hyena_glt.score.heat_map import HeatMap
@@ -73,4 +84,4 @@ def saturation(
         )
     if picture is not None:
         picture.draw()
-    show_tally(tally, out, as_json, heat_map)
+    show_tally(tally, out, as_json, heat_map, skipped)

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from hyena_glt.cli.options import BothStrands, CheckpointFolder, Device, Genome, Json, WindowBp
+from hyena_glt.cli.options import (
+    BothStrands,
+    CheckpointFolder,
+    Circular,
+    Device,
+    Genome,
+    Json,
+    WindowBp,
+)
 from hyena_glt.cli.verbs import command_line
 
 
@@ -23,10 +31,7 @@ def vcf(
     ],
     window_bp: WindowBp = 1500,
     both_strands: BothStrands = None,
-    circular: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A contig whose end joins its start; may be repeated."),
-    ] = None,
+    circular: Circular = None,
     skip_bad: Annotated[
         bool,
         typer.Option(

@@ -1,13 +1,13 @@
 """What ``hyena-glt score`` writes."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from hyena_glt.api import LoadedModel
 from hyena_glt.cli.records import groups, open_records
-from hyena_glt.io import Record, check_no_input, replacing_file
+from hyena_glt.io import Record, check_output, replacing_file
 from hyena_glt.score import read_both_strands
 from hyena_glt.tokenize import encode
 
@@ -23,6 +23,7 @@ class Tally:
         self.sequences = self.length_bp = self.scored_bp = 0
         self.bits = 0.0
         self.renamed: Mapping[str, str] = {}  # contigs: the BED file's name, the genome's
+        self.skipped: list[str] = []  # what is wrong with each interval that was left out
 
     def add(self, length_bp: int, scored_bp: int, bits: float) -> None:
         """Count one sequence."""
@@ -39,6 +40,7 @@ class Tally:
             "scored_bp": self.scored_bp,
             "bits_per_base": self.bits / self.scored_bp if self.scored_bp else None,
             "renamed_contigs": dict(self.renamed),
+            "intervals_left_out": self.skipped,
         }
 
     def __str__(self) -> str:
@@ -56,19 +58,25 @@ def write_scores(
     bed: Path | None,
     per_base: bool,
     both_strands: bool | None,
+    circular: Sequence[str] = (),
+    skip_bad: bool = False,
 ) -> Tally:
     """Write the scores of the records of ``path``, or its intervals in ``bed``; return the sum.
 
     Sequences are read, scored and written in groups; the table takes its place when it is whole.
+    Intervals may run over the end of ``circular`` contigs; with ``skip_bad`` those that aren't on
+    the genome are left out and listed.
     """
-    check_no_input(out, path, bed)
+    check_output(out, path, bed)
     alphabet = model.network.alphabet
     if read_both_strands(model.network, both_strands):
         alphabet.reverse_complement(encode(""))  # refuses a protein before any work
     write = _write_bases if per_base else _write_totals
     tally = Tally()
     with (
-        open_records(path, bed, alphabet, alphabet.validate) as (records, tally.renamed),
+        open_records(
+            path, bed, alphabet, alphabet.validate, circular, tally.skipped if skip_bad else None
+        ) as (records, tally.renamed),
         replacing_file(out) as aside,
         aside.open("w", encoding="utf-8") as file,
     ):

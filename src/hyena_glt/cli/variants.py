@@ -3,12 +3,13 @@
 import csv
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 import typer
 
-from hyena_glt.cli.verbs import show_json, show_renamed
+from hyena_glt.cli.verbs import show_json, show_renamed, show_skipped
 from hyena_glt.io import Variant
 from hyena_glt.score import BAD_RECORD, NOT_SCORED, Effect, Tally
 
@@ -47,11 +48,18 @@ class Progress:
             typer.echo("\r\033[K", err=True, nl=False)
 
 
-def show_tally(tally: Tally, out: Path, as_json: bool, heat_map: Path | None = None) -> None:
+def show_tally(
+    tally: Tally,
+    out: Path,
+    as_json: bool,
+    heat_map: Path | None = None,
+    skipped: Sequence[str] = (),
+) -> None:
     """Print what was scored, what wasn't and why."""
     if as_json:
         picture = {} if heat_map is None else {"heat_map": str(heat_map)}
-        show_json({"out": str(out), **picture, **tally.as_dict(), "bad": _all_bad(tally)})
+        lists = {"bad": _all_bad(tally), "intervals_left_out": list(skipped)}
+        show_json({"out": str(out), **picture, **tally.as_dict(), **lists})
         return
     typer.echo(f"{out}: {tally.records:,} records, {tally.scored:,} alleles scored")
     why = NOT_SCORED | BAD_RECORD
@@ -59,11 +67,12 @@ def show_tally(tally: Tally, out: Path, as_json: bool, heat_map: Path | None = N
         typer.echo(f"  {count:,} not scored: {reason} ({why[reason]})")
     show_renamed(tally.renamed)
     if tally.indexed is False:
-        typer.echo("no index: the records are not sorted by contig and position")
+        typer.echo("no index: records are not sorted by contig and position, or lie past 512 Mbp")
     for bad in tally.first_bad:
         typer.echo(f"  line {bad.line}: {bad.message}")
     if tally.bad_records:
         typer.echo(f"{tally.bad_path}: all {tally.bad_records:,} bad records")
+    show_skipped(skipped)
     if heat_map is not None:
         typer.echo(heat_map)
 

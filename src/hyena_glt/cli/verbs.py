@@ -4,7 +4,8 @@ import errno
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -60,6 +61,22 @@ def show_renamed(contigs: Mapping[str, str]) -> None:
     """Print the contigs that a file names otherwise than the genome."""
     for name, genome_name in contigs.items():
         typer.echo(f"contig names: {name!r} in the file is {genome_name!r} in the genome")
+
+
+def show_skipped(problems: Sequence[str]) -> None:
+    """Print how many intervals were left out, and what is wrong with the first of them."""
+    if problems:
+        typer.echo(f"{len(problems):,} intervals left out (--json lists all):")
+    for problem in problems[:10]:
+        typer.echo(f"  {problem}")
+
+
+def check_intervals_asked(
+    bed: Path | None, circular: Sequence[str], skip_bad: bool, option: str
+) -> None:
+    """Raise BadParameter for settings of intervals where ``option``, which asks for them, isn't."""
+    if bed is None and (circular or skip_bad):
+        raise typer.BadParameter(f"--circular and --skip-bad are for intervals; give {option} too")
 
 
 def _refuse(ctx: Any, error: Exception) -> None:

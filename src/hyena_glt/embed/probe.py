@@ -12,10 +12,9 @@ from hyena_glt.data import whole_rows_of
 from hyena_glt.embed.layers import find_layer
 from hyena_glt.errors import SequenceError
 from hyena_glt.model import HyenaGLT, ModelState, Output
-from hyena_glt.stream import PIECE_BP
+from hyena_glt.stream import PIECE_BP, TWO_SIDED_BP
 
 BATCH_BP = 32_768  # positions in memory at once
-TWO_SIDED_BP = 131_072  # a two-sided row is read whole; a longer one would need too much memory
 
 
 class Piece(NamedTuple):

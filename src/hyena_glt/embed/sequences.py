@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from hyena_glt.embed.probe import Piece, Probe
+from hyena_glt.errors import LayerError
 from hyena_glt.model import HyenaGLT
 from hyena_glt.tokenize import encode
 
@@ -63,6 +64,8 @@ def embed_sequences(
     SequenceError for an empty sequence, one with a letter that the modality doesn't have, one too
     long to be read whole by a two-sided network, and for two strands of a protein.
     """
+    if pool not in ("base", *POOLS):
+        raise LayerError(f"pool={pool!r}: expected one of {', '.join(POOLS)}, base")
     probe = Probe(network, layer, two_sided)
     ids = [encode(sequence) for sequence in sequences]
     for number, row in enumerate(ids):

@@ -111,7 +111,9 @@ def distribution(
 
     Letters of equal probability are taken in the alphabet's order.
     """
-    p = np.asarray(np.exp(log_probabilities(logits / temperature)))
+    with np.errstate(over="ignore"):  # far below the largest is -inf, which has no probability
+        shifted = (logits - logits.max(1, keepdims=True)) / temperature
+    p = np.asarray(np.exp(log_probabilities(shifted)))
     if top_k is None and top_p is None:
         return p
     order = np.argsort(-p, axis=1, kind="stable")

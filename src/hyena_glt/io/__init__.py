@@ -3,7 +3,7 @@
 Positions are 0-based and half-open everywhere: `fetch("chr1", 0, 3)` is the first three bases.
 """
 
-from hyena_glt.io.atomic import check_no_input, fsync_path, replacing_file
+from hyena_glt.io.atomic import check_output, fsync_path, replacing_file
 from hyena_glt.io.bed import Interval, read_bed
 from hyena_glt.io.fasta import read_fasta, write_fasta
 from hyena_glt.io.fastq import Read, read_fastq
@@ -15,7 +15,7 @@ from hyena_glt.io.reference import Reference
 from hyena_glt.io.sequences import read_sequences
 from hyena_glt.io.tables import NpzWriter, TableWriter
 from hyena_glt.io.twobit import TwoBitGenome
-from hyena_glt.io.vcf import Variant, VcfReader, VcfRecord, is_symbolic
+from hyena_glt.io.vcf import Variant, VcfReader, VcfRecord, check_alleles, is_symbolic
 from hyena_glt.io.write_twobit import write_twobit
 from hyena_glt.io.write_vcf import InfoField, VcfWriter
 
@@ -35,7 +35,8 @@ __all__ = [
     "VcfReader",
     "VcfRecord",
     "VcfWriter",
-    "check_no_input",
+    "check_alleles",
+    "check_output",
     "circular_contigs",
     "fsync_path",
     "is_symbolic",

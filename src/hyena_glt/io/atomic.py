@@ -58,8 +58,14 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         _remove(aside)
 
 
-def check_no_input(out: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:
-    """Raise StorageError where `out` is one of the files that are read."""
+def check_output(out: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:
+    """Raise StorageError where `out` is one of the files that are read, or its folder isn't there.
+
+    For a command to call before its work; `replacing_file` finds all else.
+    """
+    folder = Path(out).absolute().parent
+    if not folder.is_dir():
+        raise _storage_error(Path(out), OSError(errno.ENOENT, os.strerror(errno.ENOENT)))
     for path in inputs:
         if path is None or not os.path.exists(path) or not os.path.exists(out):
             continue

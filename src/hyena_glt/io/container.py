@@ -23,6 +23,11 @@ def container_of(path: Path) -> Container:
     Raises SequenceFileError if it is missing, a folder, unreadable, empty, or bgzip cut short.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise SequenceFileError(
+                f"{path}: is a pipe or a device, expected a file, which is read more than once; "
+                "write it to a file first"
+            )
         with path.open("rb") as file:
             head = file.read(18)
             file.seek(max(0, os.fstat(file.fileno()).st_size - len(_BGZIP_END)))

@@ -62,6 +62,18 @@ def is_symbolic(alt: str) -> bool:
     return _SYMBOLIC.fullmatch(alt) is not None
 
 
+def check_alleles(ref: str, alts: tuple[str, ...]) -> None:
+    """Raise ValueError with the problem where `ref` or one of `alts` is none that VCF has."""
+    if not _REF.fullmatch(ref):
+        raise ValueError(f"found the REF {ref[:40]!r}, expected letters of DNA (IUPAC codes, N)")
+    for entry in alts:
+        if entry not in ("*", ".") and not _REF.fullmatch(entry) and not is_symbolic(entry):
+            raise ValueError(
+                f"found the ALT {entry[:40]!r}, expected letters of DNA, '*', '.', a name in <>, "
+                "or a breakend"
+            )
+
+
 class VcfReader:
     """The records of a plain, gzip or bgzip VCF file, one at a time, in constant memory.
 
@@ -140,7 +152,7 @@ def _check_columns(path: Path, number: int, text: str) -> None:
             f"{path}: line {number}: found {text[:40]!r}, expected ## or the line #CHROM before "
             "the first record; give the VCF file its header again"
         )
-    if names[:8] != FIXED_COLUMNS or names[8:9] not in ((), ("FORMAT",)):
+    if names[:8] != FIXED_COLUMNS or len(names) == 9 or names[8:9] not in ((), ("FORMAT",)):
         raise SequenceFileError(
             f"{path}: line {number}: found the columns {' '.join(names[:9])}, expected "
             f"{' '.join(FIXED_COLUMNS)}, then nothing or FORMAT and samples, with tabs between; "
@@ -162,15 +174,8 @@ def _variant(text: str, columns: int) -> Variant:
     contig, position, name, ref, alt = text.split("\t", 5)[:5]
     if not contig:
         raise ValueError("found an empty CHROM, expected the name of a contig")
-    if not (position.isascii() and position.isdigit()):
+    if not (position.isascii() and position.isdigit() and len(position) < 11):
         raise ValueError(f"found the POS {position!r}, expected a whole number from 0")
-    if not _REF.fullmatch(ref):
-        raise ValueError(f"found the REF {ref[:40]!r}, expected letters of DNA (IUPAC codes, N)")
     alts = () if alt == "." else tuple(alt.split(","))
-    for entry in alts:
-        if entry not in ("*", ".") and not _REF.fullmatch(entry) and not is_symbolic(entry):
-            raise ValueError(
-                f"found the ALT {entry[:40]!r}, expected letters of DNA, '*', '.', a name in <>, "
-                "or a breakend"
-            )
+    check_alleles(ref, alts)
     return Variant(contig, int(position) - 1, ref, alts, name)

@@ -41,8 +41,8 @@ class InfoField:
 class VcfWriter:
     """A VCF file under way, whole at the end of `with` or not there at all.
 
-    `header` is that of a `VcfReader`. Lines that declare a field of `info` are replaced; the other
-    fields, and those of `comments` that the header doesn't hold, are put before `#CHROM`.
+    `header` is that of a `VcfReader`. Lines that declare a field of `info` are replaced, and
+    so are lines of the same key as one of `comments`; what is new is put before `#CHROM`.
 
     A path in `.vcf.gz` is written as bgzip, with a `.tbi` index beside it where one can be: each
     contig in one stretch, positions ascending and under 512 Mbp. `indexed` says after the end
@@ -171,7 +171,10 @@ def _with_fields(
         elif name in waiting:
             kept.append(waiting.pop(name))
     kept += waiting.values()
-    kept += [comment + end for comment in comments if comment + end not in lines]
+    # An earlier run's comments would say that they made these numbers.
+    keys = tuple(comment.partition("=")[0] + "=" for comment in comments)
+    kept = [line for line in kept if not keys or not line.startswith(keys)]
+    kept += [" ".join(comment.splitlines()) + end for comment in comments]
     return [*kept, columns]
 
 

@@ -8,7 +8,7 @@ from hyena_glt.score.likelihood import (
     score_sequences,
     surprisal_bits,
 )
-from hyena_glt.score.records import check_regions, saturation_variants, vcf_header, vcf_records
+from hyena_glt.score.records import on_genome, saturation_variants, vcf_header, vcf_records
 from hyena_glt.score.sites import BAD_RECORD, NOT_SCORED, OnBad
 from hyena_glt.score.substitutions import Substitution, score_substitutions
 from hyena_glt.score.variants import (
@@ -33,8 +33,8 @@ __all__ = [
     "Tally",
     "annotate",
     "check_out",
-    "check_regions",
     "effects_of",
+    "on_genome",
     "read_both_strands",
     "saturation_variants",
     "score_sequences",

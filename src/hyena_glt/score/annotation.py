@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hyena_glt.errors import SequenceFileError, StorageError
-from hyena_glt.io import InfoField, TableWriter, Variant, VcfRecord, VcfWriter, check_no_input
+from hyena_glt.io import InfoField, TableWriter, Variant, VcfRecord, VcfWriter, check_output
 from hyena_glt.score.sites import BAD_RECORD, NOT_SCORED, OnBad
 from hyena_glt.score.variants import Effect
 
@@ -180,7 +180,7 @@ def check_out(out: Path, *inputs: Path | None) -> None:
             f"{out}: found the name {out.name!r}, expected one that ends in {', '.join(SUFFIXES)}; "
             "rename the output"
         )
-    check_no_input(out, *inputs)
+    check_output(out, *inputs)
 
 
 def _writer(

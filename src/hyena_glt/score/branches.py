@@ -67,7 +67,7 @@ def _picked_nats(
     index = torch.from_numpy(network.alphabet.letter_index(ids.numpy().astype(np.uint8))).long()
     index = index.clamp(min=0).to(logits.device)
     picked = log_probabilities(logits).gather(-1, index[..., None])[..., 0]
-    return np.asarray(picked.double().cpu().numpy())
+    return np.asarray(picked.cpu().double().numpy())
 
 
 def log_probabilities(logits: Float[Tensor, "*B V"]) -> Float[Tensor, "*B V"]:

@@ -9,7 +9,7 @@ from hyena_glt.io import Reference, Variant, VcfReader
 from hyena_glt.model import HyenaGLT
 from hyena_glt.score.annotation import OnRecord, Tally, annotate, check_out
 from hyena_glt.score.likelihood import read_both_strands
-from hyena_glt.score.records import vcf_header, vcf_records
+from hyena_glt.score.records import checked, vcf_header, vcf_records
 from hyena_glt.score.sites import OnBad
 from hyena_glt.score.variants import WINDOW_BP, Effect, score_variants
 
@@ -52,7 +52,8 @@ def write_effects(
         reader = VcfReader(variants)
         header, records = reader.header, iter(reader)
     else:
-        header, records = vcf_header(reference), vcf_records(variants)
+        is_table = out.suffix in (".tsv", ".parquet")
+        header, records = () if is_table else vcf_header(reference), vcf_records(variants)
     tally = annotate(
         records,
         header,
@@ -104,7 +105,7 @@ def effects_of(
     yield from score_variants(
         network,
         reference,
-        read(variants) if isinstance(variants, str | Path) else variants,
+        read(variants) if isinstance(variants, str | Path) else checked(variants),
         window_bp=window_bp,
         both_strands=both_strands,
         on_bad=on_bad,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from hyena_glt.errors import StorageError
-from hyena_glt.io import Interval, Variant, replacing_file
+from hyena_glt.io import Interval, Variant, check_output, replacing_file
 from hyena_glt.score.variants import Effect
 
 MOST_BP = 2_000  # of all regions together: more could not be told apart
@@ -30,6 +30,7 @@ class HeatMap:
     """
 
     def __init__(self, path: Path, regions: Sequence[Interval]) -> None:
+        check_output(path)
         if path.suffix not in SUFFIXES:
             raise StorageError(
                 f"{path}: found the suffix {path.suffix!r}, expected {' or '.join(SUFFIXES)}; "

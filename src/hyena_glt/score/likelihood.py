@@ -134,6 +134,6 @@ def _bits(
         index[i, : len(target)] = torch.from_numpy(letters)
     index = index.to(logits.device)
     picked = logp.gather(-1, index.clamp(min=0)[..., None])[..., 0]
-    bits: Float64[np.ndarray, "B L"] = (-picked / math.log(2)).double().cpu().numpy()
+    bits: Float64[np.ndarray, "B L"] = (-picked / math.log(2)).cpu().double().numpy()
     bits[(index < 0).cpu().numpy()] = np.nan
     return bits

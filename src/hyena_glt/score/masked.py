@@ -80,6 +80,6 @@ def _read(
     partner = network.alphabet.letter_index(network.alphabet.complement(letters))
     answers = []
     for row, span in zip(logits, masked, strict=True):
-        nats = log_probabilities(row[span]).double().cpu().numpy()
+        nats = log_probabilities(row[span]).cpu().double().numpy()
         answers.append(nats[::-1][:, partner] if turned else nats)
     return answers

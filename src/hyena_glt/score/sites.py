@@ -165,9 +165,9 @@ def _look_up(
             f"of {contig} in {reference.path}; the file belongs to another assembly"
         )
         return nothing, ("beyond_contig", found)
-    window_bp = max(window_bp, len(ref))
-    left = start - (window_bp - len(ref)) // 2
-    first, letters = reference.window(contig, left, left + window_bp)
+    flank_bp = max(0, window_bp - len(ref)) // 2
+    left = start - flank_bp
+    first, letters = reference.window(contig, left, start + len(ref) + flank_bp)
     window, at = plain(letters), start - first
     there = window[at : at + len(ref)]
     if there != ref and not _compatible(there, ref):
@@ -189,7 +189,8 @@ def plain(letters: str) -> str:
 def _compatible(genome: str, ref: str) -> bool:
     """Whether IUPAC codes allow both to be the same bases."""
     return all(
-        set(_IUPAC.get(one, "")) & set(_IUPAC.get(other, ""))
+        # A gap or a stop in the genome is no base: nothing disagrees with it.
+        set(_IUPAC.get(one, "ACGT")) & set(_IUPAC.get(other, ""))
         for one, other in zip(genome, ref, strict=True)
     )
 

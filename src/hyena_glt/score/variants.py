@@ -17,7 +17,8 @@ from hyena_glt.score.branches import branch_logliks_nats
 from hyena_glt.score.likelihood import read_both_strands, surprisal_bits
 from hyena_glt.score.masked import masked_effects_nats
 from hyena_glt.score.sites import OnBad, Site, group_sites, plain, trimmed
-from hyena_glt.tokenize import encode
+from hyena_glt.stream import TWO_SIDED_BP
+from hyena_glt.tokenize import decode, encode
 
 WINDOW_BP = 1500
 BATCH_BP = 16_384  # positions in memory at once; larger batches leave a CPU's cache
@@ -57,10 +58,12 @@ def score_variants(
 ) -> Iterator[tuple[Variant, tuple[Effect, ...]]]:
     """Yield each variant with the effect of each of its ALTs, in order, as they are scored.
 
-    A window has (window_bp - len(REF)) // 2 bases to the left of REF and the rest to its right, cut
-    at the ends of a linear contig. ``both_strands`` is the mean over the window and its reverse
-    complement; None asks for it where the network's ``rc`` is ``average``. Memory is that of one
-    batch. An allele without a score has the reason (a key of ``NOT_SCORED`` or ``BAD_RECORD``).
+    A window has (window_bp - len(REF)) // 2 bases on either side of REF, so that both strands see
+    the same, cut at the ends of a linear contig. ``both_strands`` is the mean over the window and
+    its reverse complement; None asks for it where the network's ``rc`` is ``average``. Memory is
+    that of one batch. An allele without a score has the reason (a key of ``NOT_SCORED`` or
+    ``BAD_RECORD``). Which base of a repeat an indel removes or adds is a matter of notation, and
+    the shared bases depend on it: the last of the repeat, as the strand reads.
 
     Raises SequenceError for a protein model, and ValueError for a window or a batch of no base, at
     once; SequenceFileError, naming the record, where REF isn't the genome's, the genome has no such
@@ -74,6 +77,11 @@ def score_variants(
         )
     if window_bp < 1 or batch_bp < 1:
         raise ValueError(f"window_bp={window_bp}, batch_bp={batch_bp}: expected at least 1")
+    if network.direction == "bidirectional" and window_bp > TWO_SIDED_BP:
+        raise SequenceError(
+            f"window_bp={window_bp:,}: a bidirectional model reads a window whole, and at most "
+            f"{TWO_SIDED_BP:,} bp of it; use a shorter window"
+        )
     sites = group_sites(reference, variants, window_bp, on_bad)
     return _effects(network, sites, read_both_strands(network, both_strands), batch_bp)
 
@@ -96,19 +104,29 @@ def score_variants_reference(
                     effects.append(_unscored(reason))
                     continue
                 windows = [window.with_allele(ref), window.with_allele(alt)]
-                left, right = trimmed(ref, alt)
-                totals, flanks = [], []
-                for bits, allele in zip(
-                    surprisal_bits(network, windows, both_strands), (ref, alt), strict=True
-                ):
-                    nats = -np.log(2) * bits
-                    start = len(window.left) + left
-                    end = len(window.left) + len(allele) - right
-                    totals.append(nats.sum())
-                    flanks.append(nats[:start].sum() + nats[end:].sum())
-                dll, flank = totals[1] - totals[0], flanks[1] - flanks[0]
-                effects.append(Effect(float(dll), float(flank), len(windows[1]), None))
+                strands = [_whole(network, windows, len(window.left), (ref, alt))]
+                if both_strands:
+                    turn = network.alphabet.reverse_complement
+                    windows = [decode(turn(encode(letters))) for letters in windows]
+                    alleles = (ref[::-1], alt[::-1])  # alike where their complements are
+                    strands.append(_whole(network, windows, len(window.right), alleles))
+                dll, flank = np.mean(strands, axis=0).tolist()
+                effects.append(Effect(dll, flank, len(windows[1]), None))
             yield variant, tuple(effects)
+
+
+def _whole(
+    network: HyenaGLT, windows: list[str], left_bp: int, alleles: tuple[str, str]
+) -> tuple[float, float]:
+    """(difference over all bases, over the shared ones) of two windows, read whole, one strand."""
+    left, right = trimmed(*alleles)
+    totals, flanks = [], []
+    for bits, allele in zip(surprisal_bits(network, windows, False), alleles, strict=True):
+        nats = -np.log(2) * bits
+        end = left_bp + len(allele) - right
+        totals.append(nats.sum())
+        flanks.append(nats[: left_bp + left].sum() + nats[end:].sum())
+    return float(totals[1] - totals[0]), float(flanks[1] - flanks[0])
 
 
 def _effects(
@@ -208,10 +226,10 @@ def _strand(
         ref, ref_nats = site.window.ref, next(nats)
         differences = []
         for alt in site.alleles:
-            ends = trimmed(ref, alt)
+            # As this strand reads, so that a repeat is trimmed alike on both.
+            first, last = trimmed(ref[::-1], alt[::-1]) if turned else trimmed(ref, alt)
             alt_nats = next(nats)
             dll = float(alt_nats.sum() - ref_nats.sum())
-            first, last = ends[::-1] if turned else ends
             own = alt_nats[first : len(alt) - last].sum() - ref_nats[first : len(ref) - last].sum()
             differences.append((dll, dll - float(own)))
         found.append(differences)

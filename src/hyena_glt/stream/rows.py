@@ -11,6 +11,7 @@ from hyena_glt.data import whole_rows_of
 from hyena_glt.model import HyenaGLT, ModelState
 
 PIECE_BP = 8_192  # a longer row is read in pieces of this length
+TWO_SIDED_BP = 131_072  # a two-sided row is read whole; a longer one would need too much memory
 
 
 @torch.no_grad()
