@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 
+from hyena_glt.calibrate import repatched
 from hyena_glt.checkpoint import Checkpoint, build_network, load_checkpoint
 from hyena_glt.config import Recipe
 from hyena_glt.embed import Layer, Pool, embed_sequences, layers_of
@@ -23,6 +24,7 @@ from hyena_glt.score import (
     SequenceScore,
     Substitution,
     Tally,
+    Tracks,
     effects_of,
     score_sequences,
     score_substitutions,
@@ -44,28 +46,47 @@ class LoadedModel:
         return self.checkpoint.recipe
 
     def score(
-        self, sequences: Sequence[str], both_strands: bool | None = None
+        self,
+        sequences: Sequence[str],
+        both_strands: bool | None = None,
+        tracks: Tracks | None = None,
     ) -> list[SequenceScore]:
         """Return each sequence's log-likelihood (nats), scored bases and bits per base.
 
         >>> model.score(["ACGTNACGT"])[0].scored_bp  # doctest: +SKIP
         8
 
-        Raises SequenceError for one string instead of a list, and for a letter that the modality
-        doesn't have.
+        A model whose patches read a track needs ``tracks``, float32 arrays of a score a base; what
+        it says is conditional on them. Raises SequenceError for one string instead of a list, and
+        for a letter that the modality doesn't have; PatcherError where tracks are missing.
         """
         _check_list(sequences)
-        return score_sequences(self.network, sequences, both_strands)
+        return score_sequences(self.network, sequences, both_strands, tracks)
 
     def surprisal_bits(
-        self, sequences: Sequence[str], both_strands: bool | None = None
+        self,
+        sequences: Sequence[str],
+        both_strands: bool | None = None,
+        tracks: Tracks | None = None,
     ) -> list[Float64[np.ndarray, " L"]]:
         """Return -log2 p of every base of each sequence, nan where there is no letter (N).
 
         Raises SequenceError as :meth:`score` does.
         """
         _check_list(sequences)
-        return surprisal_bits(self.network, sequences, both_strands)
+        return surprisal_bits(self.network, sequences, both_strands, tracks)
+
+    def repatched(self, *overrides: str) -> "LoadedModel":
+        """Return this model under another rule, its weights as they are.
+
+        >>> model.repatched("model.stages.0.patch={kind: syncmer}")  # doctest: +SKIP
+
+        A rule whose number is to be found finds it on the model's own training regions, whose files
+        must be there. Raises CalibrationError where patches of the new kind can't take the place of
+        the old ones.
+        """
+        device = str(next(self.network.parameters()).device)
+        return LoadedModel(repatched(self.checkpoint, overrides), device)
 
     def score_substitutions(
         self, window: str, substitutions: Sequence[Substitution], both_strands: bool | None = None

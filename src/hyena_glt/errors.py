@@ -29,12 +29,20 @@ class TrainingError(HyenaGLTError, RuntimeError):
     """Training can't go on; the last good checkpoint is kept and named."""
 
 
+class CalibrationError(HyenaGLTError, ValueError):
+    """No number gives the patches asked for, or it was found on what is to be evaluated."""
+
+
 class DirectionError(HyenaGLTError, ValueError):
     """What was asked for needs a network that reads the other way: causal, or both sides."""
 
 
 class LayerError(HyenaGLTError, ValueError):
     """The network has no layer of that name; lists those that it has."""
+
+
+class PatcherError(HyenaGLTError, RuntimeError):
+    """A rule can't say where patches close: it isn't calibrated, or misses what it reads."""
 
 
 class SamplingError(HyenaGLTError, ValueError):

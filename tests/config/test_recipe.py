@@ -81,7 +81,7 @@ def test_an_unknown_key_is_an_error_that_suggests_the_nearest(override: str, mes
         ("data.genome=null", "data: genome is missing; give genome and split, or a mixture"),
         ("data.split=null", "data: split is missing"),
         ("model.stages=[]", "model.stages: "),
-        ("model.stages.0.patch.kind=entropy", "'none', 'fixed'"),
+        ("model.stages.0.patch.kind=wavelet", "'none', 'fixed'"),
         ("train.ema_decay=1", "train.ema_decay: "),
         ("data.soft_mask_weight=1.5", "data.soft_mask_weight: "),
         ("train.betas=[0.9]", "train.betas"),

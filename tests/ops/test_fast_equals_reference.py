@@ -26,6 +26,8 @@ from hyena_glt.ops import (
     modal_reference,
     pool_patches,
     pool_patches_reference,
+    smooth,
+    smooth_reference,
 )
 from hyena_glt.patch import Emission, cut
 
@@ -262,7 +264,7 @@ def test_pooling(length: int, dtype: torch.dtype) -> None:
     emit[:, 0] = True
     valid = torch.tensor([length, (length + 1) // 2, 1])
     emit &= torch.arange(length) < valid[:, None]
-    patches = cut(Emission(emit, int(emit.sum(1).max()) + 1))
+    patches = cut(Emission(emit, int(emit.sum(1).max()) + 1, torch.zeros(3).long()))
     agree(
         lambda: pool_patches(h, patches, valid, None)[:2],
         lambda: pool_patches_reference(h, patches, valid),
@@ -275,7 +277,7 @@ def test_an_open_patch_is_carried_from_call_to_call(data: st.DataObject, total: 
     emits = [True, *data.draw(st.lists(st.booleans(), min_size=total - 1, max_size=total - 1))]
     cut_at = data.draw(st.integers(1, total - 1))
     h = numbers(1, total, 3).detach()
-    whole = cut(Emission(torch.tensor([emits]), total))
+    whole = cut(Emission(torch.tensor([emits]), total, torch.zeros(1).long()))
     mean, maximum = pool_patches_reference(h, whole, torch.tensor([total]))
     state = PoolState(
         torch.zeros(1, 3, dtype=h.dtype),
@@ -284,7 +286,9 @@ def test_an_open_patch_is_carried_from_call_to_call(data: st.DataObject, total: 
     )
     means, maxima = [], []
     for start, end in ((0, cut_at), (cut_at, total)):
-        patches = cut(Emission(torch.tensor([emits[start:end]]), end - start))
+        patches = cut(
+            Emission(torch.tensor([emits[start:end]]), end - start, torch.zeros(1).long())
+        )
         found_mean, found_max, after = pool_patches(
             h[:, start:end], patches, torch.tensor([end - start]), state
         )
@@ -308,3 +312,29 @@ def test_last_positions_end_at_each_rows_own_length(
     found = last_positions(x, torch.tensor(length), width)
     for row, n in enumerate(length):
         assert torch.equal(found[row], x[row, :, n : n + width])
+
+
+@dtypes
+@pytest.mark.parametrize("length", [1, 2, 3, 64, 301])
+def test_smoothing_equals_the_running_mean(length: int, dtype: torch.dtype) -> None:
+    z_BPE, before = numbers(2, length, 3, dtype=dtype), numbers(2, 3, dtype=dtype, seed=1)
+    raw = numbers(2, length, dtype=dtype, seed=2)
+    ends = torch.tensor([0.0, 1.0, 1e-7, 1 - 1e-7], dtype=dtype)
+
+    def shares() -> Tensor:
+        share = torch.sigmoid(4 * raw)
+        index = torch.arange(length)
+        return torch.where(index % 3 == 1, ends[index % 4], share)
+
+    agree(
+        lambda: [smooth(z_BPE, shares(), before)],
+        lambda: [smooth_reference(z_BPE, shares(), before)],
+        [z_BPE, before] + ([raw] if length != 2 else []),
+    )
+
+
+def test_smoothing_of_a_prefix_is_that_of_the_whole_to_the_last_bit() -> None:
+    z_BPE, share, before = numbers(1, 37, 2), torch.rand(1, 37).double(), numbers(1, 2, seed=1)
+    whole = smooth(z_BPE, share, before)
+    for n in (1, 2, 3, 16, 17, 36):
+        assert torch.equal(smooth(z_BPE[:, :n], share[:, :n], before), whole[:, :n])

@@ -55,7 +55,7 @@ def test_a_codon_is_pooled_whole_and_read_only_when_it_is_closed() -> None:
     # position:  BOS A T G G C C T
     # codon:          0 0 0 1 1 1 2
     mask = torch.tensor([[True, False, False, True, False, False, True, False]])
-    patches = cut(Emission(mask, capacity=4))
+    patches = cut(Emission(mask, capacity=4, overflow=torch.tensor([0])))
     assert patches.seg.tolist() == [[0, 1, 1, 1, 2, 2, 2, 3]]
     assert patches.read.tolist() == [[0, 0, 0, 1, 1, 1, 2, 2]]
     assert patches.close.tolist() == [[0, 3, 6, 0]]
@@ -70,7 +70,8 @@ def test_a_codon_is_pooled_whole_and_read_only_when_it_is_closed() -> None:
 )
 def test_the_two_cumsums_are_the_plain_loop(rows: list[list[bool]], spare: int) -> None:
     capacity = max(sum(row) for row in rows) + spare
-    patches = cut(Emission(torch.tensor(rows), capacity))
+    merged = torch.zeros(len(rows), dtype=torch.long)
+    patches = cut(Emission(torch.tensor(rows), capacity, merged))
     for i, emits in enumerate(rows):
         inside, last_closed = 0, -1  # the patch that is open; the latent closed last
         seg, read, close = [], [], []

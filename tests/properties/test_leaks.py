@@ -4,13 +4,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from jaxtyping import Bool, Int
 from torch import Tensor
 
 from hyena_glt.model import HyenaGLT, hierarchy
 from hyena_glt.nn import Hyena, Span
 from hyena_glt.nn.mixers import ExplicitFilter
-from hyena_glt.patch import Emission, Patches, cut
+from hyena_glt.patch import Call, Emission, Patches, Wanted, cut
 from properties.checks import (
     check_batch_mates,
     check_causal_by_jacobian,
@@ -31,10 +30,8 @@ ROWS = [document(14, 1), document(6, 2)]
 class PeekingPatcher(LetterPatcher):
     """Closes a patch before each of its letters: the rule of BLT, one base too early."""
 
-    def candidates(
-        self, ids: Int[Tensor, "B L"], position: Int[Tensor, "B L"]
-    ) -> Bool[Tensor, "B L"]:
-        return super().candidates(ids, position).roll(-1, 1)
+    def wanted(self, call: Call) -> Wanted:
+        return Wanted(super().wanted(call).candidates.roll(-1, 1))
 
 
 class CentredFilter(ExplicitFilter):

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Int
 from torch import Tensor
 
-from hyena_glt.config import ModelConfig
+from hyena_glt.config import DynamicPatchConfig, ModelConfig
 from hyena_glt.model import HyenaGLT
-from hyena_glt.patch import Patcher
+from hyena_glt.patch import DynamicPatcher, Patcher
+from hyena_glt.patch.rules import Call, Wanted
 from hyena_glt.tokenize import BOS, Modality
 
 MEDIUM_WIDTH = 4
@@ -27,27 +28,20 @@ EMBEDS: dict[str, dict[str, Any]] = {
 }
 
 
-class LetterPatcher(Patcher):
+class LetterPatcher(DynamicPatcher):
     """A patch ends with each of ``closing``: a causal rule that reads content, one too many even.
 
-    Declares a cap of its own, so that a block overflows.
+    With a ``cap`` of its own, so that a block overflows.
     """
 
-    min_bp = 1
-    max_bp = 1024
+    density = 1.0
 
-    def __init__(self, closing: str, cap: int = 1024) -> None:
+    def __init__(self, closing: str, cap: int | None = None) -> None:
+        super().__init__(DynamicPatchConfig(min_bp=1, max_bp=1024, cap=cap))
         self.closing = torch.tensor([ord(letter) for letter in closing])
-        self.most = cap
 
-    @property
-    def cap(self) -> int:
-        return self.most
-
-    def candidates(
-        self, ids: Int[Tensor, "B L"], position: Int[Tensor, "B L"]
-    ) -> Bool[Tensor, "B L"]:
-        return torch.isin(ids, self.closing)
+    def wanted(self, call: Call) -> Wanted:
+        return Wanted(torch.isin(call.ids, self.closing))
 
 
 class Case(NamedTuple):
@@ -65,10 +59,11 @@ class Case(NamedTuple):
 
 
 NONE = {"kind": "none"}
+ANCHORS = {"max_bp": 12, "anchor_k": 4, "anchor_every": 16, "anchor_gap_bp": 32}
+ENTROPY = {"kind": "kmer", "k": 3}
 PATCHES: dict[str, tuple[Any, Any]] = {  # (outer, inner) rule
     "none": (NONE, {"kind": "fixed", "size_bp": 2, "frame": 1}),
-    "fixed": ({"kind": "fixed", "size_bp": 3}, {"kind": "fixed", "size_bp": 6}),
-    "frame": (
+    "fixed": (
         {"kind": "fixed", "size_bp": 3, "frame": 1},
         {"kind": "fixed", "size_bp": 6, "frame": 4},
     ),
@@ -79,6 +74,18 @@ PATCHES: dict[str, tuple[Any, Any]] = {  # (outer, inner) rule
     "delimiter": (
         {"kind": "delimiter", "motifs": ["CG", "A"], "runs": "N", "max_bp": 3},
         {"kind": "delimiter", "motifs": ["RCG", "N"], "min_bp": 2, "max_bp": 5},
+    ),
+    "entropy": (
+        {"kind": "entropy_jump", "jump_bits": 0.02, "mean_bp": 2, "min_bp": 1, "max_bp": 4},
+        {"kind": "entropy_dual", "threshold_bits": 1.9, "min_bp": 2, "max_bp": 9},
+    ),
+    "budget": (
+        {"kind": "budget", "budget_bits": 4.5, "mean_bp": 3, "min_bp": 2, **ANCHORS},
+        {"kind": "budget", "budget_bits": 11.0, "mean_bp": 6, "min_bp": 3, **ANCHORS},
+    ),
+    "learned": (
+        {"kind": "learned", "mean_bp": 2, "min_bp": 1, "max_bp": 4, "ratio_weight": 0.1},
+        {"kind": "learned", "mean_bp": 5, "min_bp": 3, "max_bp": 9},
     ),
     "letters": (LetterPatcher("AT"), LetterPatcher("T")),
     "capped": (LetterPatcher("ACT", cap=5), LetterPatcher("AC", cap=3)),
@@ -139,8 +146,12 @@ def build(
         "mixers": {letter: MIXERS[letter] for letter in sorted(set(layouts))},
         **settings,
     }
+    if case.patch in ("entropy", "budget"):
+        data["entropy"] = ENTROPY
     torch.manual_seed(11)
     network = HyenaGLT(ModelConfig.model_validate(data), modality).to(dtype)
+    if network.entropy is not None:
+        network.entropy.fit([document(400, 7)[0, 1:].numpy().astype(np.uint8)])
     for level, rule in enumerate(rules):
         if isinstance(rule, Patcher):
             network.patchers[level] = rule

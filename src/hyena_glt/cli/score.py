@@ -29,6 +29,13 @@ def fasta(
             "An index (.fai, of bgzip .gzi too) is written beside the FASTA."
         ),
     ] = None,
+    track: Annotated[
+        Path | None,
+        typer.Option(
+            help="A score a base of each record (bedGraph, bigWig, .npz), for a model whose "
+            "patches read one; likelihoods are then conditional on it, and called so."
+        ),
+    ] = None,
     both_strands: BothStrands = None,
     circular: Circular = None,
     skip_bad: SkipBad = False,
@@ -51,7 +58,11 @@ def fasta(
     contigs = circular or []
     check_intervals_asked(bed, contigs, skip_bad, "--bed")
     model = load(checkpoint, device)
-    tally = write_scores(model, sequences, out, bed, per_base, both_strands, contigs, skip_bad)
+    if track is not None and bed is not None:
+        raise typer.BadParameter("--track is for whole records; leave out --bed")
+    tally = write_scores(
+        model, sequences, out, bed, per_base, both_strands, contigs, skip_bad, track
+    )
     if as_json:
         show_json({"out": str(out), **tally.as_dict()})
     else:

@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TextIO
 
 from hyena_glt.api import LoadedModel
 from hyena_glt.cli.records import groups, open_records
-from hyena_glt.io import Record, check_output, replacing_file
-from hyena_glt.score import read_both_strands
+from hyena_glt.io import Record, Track, check_output, open_track, replacing_file
+from hyena_glt.score import Tracks, read_both_strands
 from hyena_glt.tokenize import encode
 
 COLUMNS = ("name", "length_bp", "scored_bp", "loglik_nats", "bits_per_base")
 PER_BASE_COLUMNS = ("name", "position", "base", "surprisal_bits")
+LIKELIHOODS = ("loglik_nats", "bits_per_base", "surprisal_bits")
 NOT_SCORED = "NA"
 
 
@@ -60,36 +62,55 @@ def write_scores(
     both_strands: bool | None,
     circular: Sequence[str] = (),
     skip_bad: bool = False,
+    track: Path | None = None,
 ) -> Tally:
     """Write the scores of the records of ``path``, or its intervals in ``bed``; return the sum.
+
+    A model whose patches read a ``track`` has one of the records; its likelihoods are conditional
+    on it, and their columns are called so.
 
     Sequences are read, scored and written in groups; the table takes its place when it is whole.
     Intervals may run over the end of ``circular`` contigs; with ``skip_bad`` those that aren't on
     the genome are left out and listed.
     """
-    check_output(out, path, bed)
+    check_output(out, path, bed, track)
     alphabet = model.network.alphabet
     if read_both_strands(model.network, both_strands):
         alphabet.reverse_complement(encode(""))  # refuses a protein before any work
     write = _write_bases if per_base else _write_totals
     tally = Tally()
+    columns: tuple[str, ...] = PER_BASE_COLUMNS if per_base else COLUMNS
+    if model.network.side_information:
+        columns = tuple(f"conditional_{c}" if c in LIKELIHOODS else c for c in columns)
     with (
         open_records(
             path, bed, alphabet, alphabet.validate, circular, tally.skipped if skip_bad else None
         ) as (records, tally.renamed),
+        nullcontext() if track is None else open_track(track) as opened,
         replacing_file(out) as aside,
         aside.open("w", encoding="utf-8") as file,
     ):
-        _write_row(file, PER_BASE_COLUMNS if per_base else COLUMNS)
+        _write_row(file, columns)
         for group in groups(records):
-            write(file, model, group, both_strands, tally)
+            scores = None if opened is None else _tracks(opened, group)
+            write(file, model, group, both_strands, tally, scores)
     return tally
 
 
+def _tracks(track: Track, group: list[Record]) -> Tracks:
+    """The scores of whole records, which are the track's contigs."""
+    return [track.fetch(track.resolve(record.name), 0, len(record.sequence)) for record in group]
+
+
 def _write_totals(
-    file: TextIO, model: LoadedModel, group: list[Record], both_strands: bool | None, tally: Tally
+    file: TextIO,
+    model: LoadedModel,
+    group: list[Record],
+    both_strands: bool | None,
+    tally: Tally,
+    tracks: Tracks | None,
 ) -> None:
-    scores = model.score([record.sequence for record in group], both_strands)
+    scores = model.score([record.sequence for record in group], both_strands, tracks)
     for record, score in zip(group, scores, strict=True):
         tally.add(score.length_bp, score.scored_bp, -score.loglik_nats / math.log(2))
         bits = repr(score.bits_per_base) if score.scored_bp else NOT_SCORED
@@ -99,9 +120,15 @@ def _write_totals(
 
 
 def _write_bases(
-    file: TextIO, model: LoadedModel, group: list[Record], both_strands: bool | None, tally: Tally
+    file: TextIO,
+    model: LoadedModel,
+    group: list[Record],
+    both_strands: bool | None,
+    tally: Tally,
+    tracks: Tracks | None,
 ) -> None:
-    surprisals = model.surprisal_bits([record.sequence for record in group], both_strands)
+    sequences = [record.sequence for record in group]
+    surprisals = model.surprisal_bits(sequences, both_strands, tracks)
     for record, surprisal in zip(group, surprisals, strict=True):
         bits = surprisal.tolist()
         known = [value for value in bits if not math.isnan(value)]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hyena_glt.cli.options import Device, Json, Overrides, RecipeSource
-from hyena_glt.cli.verbs import EXIT_TERMINATED, command_line, show_json
+from hyena_glt.cli.verbs import EXIT_TERMINATED, command_line, show_json, show_renamed
 
 SUMMARY = (
     "{stopped} after {steps:,} steps, {training_bases:,} bases in {seconds:.0f} s: "
@@ -57,6 +57,7 @@ def train(
     if as_json:
         show_json(report.as_dict())
     else:
+        show_renamed(report.renamed_contigs)
         typer.echo((TERMINATED if terminated else SUMMARY).format_map(report.as_dict()))
     if terminated:
         raise typer.Exit(EXIT_TERMINATED)

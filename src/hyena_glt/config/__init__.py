@@ -2,23 +2,38 @@
 
 from hyena_glt.config.base import Config
 from hyena_glt.config.data import DataConfig, SourceConfig, SplitConfig
-from hyena_glt.config.door import load_recipe, recipe_from, recipe_schema
+from hyena_glt.config.door import load_recipe, recipe_from, recipe_schema, with_overrides
 from hyena_glt.config.model import (
     AttentionConfig,
     BackboneConfig,
-    DelimiterPatchConfig,
-    DynamicPatchConfig,
     EmbedConfig,
-    FixedPatchConfig,
     LongConfig,
     MediumConfig,
     MixersConfig,
     ModelConfig,
-    NonePatchConfig,
-    PatchConfig,
     ShortConfig,
     StageConfig,
+)
+from hyena_glt.config.patch import (
+    BLOCK_BP,
+    BpePatchConfig,
+    BudgetPatchConfig,
+    CalibratedPatchConfig,
+    ConvEntropyConfig,
+    DelimiterPatchConfig,
+    DynamicPatchConfig,
+    EntropyConfig,
+    EntropyDualPatchConfig,
+    EntropyJumpPatchConfig,
+    EntropyPatchConfig,
+    EntropyRule,
+    FixedPatchConfig,
+    KmerEntropyConfig,
+    LearnedPatchConfig,
+    NonePatchConfig,
+    PatchConfig,
     SyncmerPatchConfig,
+    TrackPatchConfig,
 )
 from hyena_glt.config.recipe import Recipe
 from hyena_glt.config.train import (
@@ -30,16 +45,28 @@ from hyena_glt.config.train import (
 )
 
 __all__ = [
+    "BLOCK_BP",
     "AttentionConfig",
     "BackboneConfig",
+    "BpePatchConfig",
+    "BudgetPatchConfig",
+    "CalibratedPatchConfig",
     "CausalObjectiveConfig",
     "Config",
+    "ConvEntropyConfig",
     "DataConfig",
     "DelimiterPatchConfig",
     "DynamicPatchConfig",
     "EmbedConfig",
+    "EntropyConfig",
+    "EntropyDualPatchConfig",
+    "EntropyJumpPatchConfig",
+    "EntropyPatchConfig",
+    "EntropyRule",
     "FixedPatchConfig",
     "JointObjectiveConfig",
+    "KmerEntropyConfig",
+    "LearnedPatchConfig",
     "LongConfig",
     "MaskedObjectiveConfig",
     "MediumConfig",
@@ -54,8 +81,10 @@ __all__ = [
     "SplitConfig",
     "StageConfig",
     "SyncmerPatchConfig",
+    "TrackPatchConfig",
     "TrainConfig",
     "load_recipe",
     "recipe_from",
     "recipe_schema",
+    "with_overrides",
 ]

@@ -76,6 +76,7 @@ _GENOME = (
     "a relative path starts at the working folder, and ~ is not expanded"
 )
 _CONTIGS = "use these contigs only"
+_TRACK = "a score a base, for patches of kind track: path of a bedGraph, bigWig or .npz file"
 
 
 class SourceConfig(Config):
@@ -87,6 +88,7 @@ class SourceConfig(Config):
     )
     split: SplitConfig
     contigs: tuple[str, ...] | None = Field(None, description=_CONTIGS)
+    track: str | None = Field(None, description=_TRACK)
 
 
 class DataConfig(Config):
@@ -95,6 +97,7 @@ class DataConfig(Config):
     genome: str | None = Field(None, description=_GENOME)
     split: SplitConfig | None = None
     contigs: tuple[str, ...] | None = Field(None, description=_CONTIGS)
+    track: str | None = Field(None, description=_TRACK)
     mixture: tuple[SourceConfig, ...] | None = Field(
         None, description="two genomes or more, instead of genome, split and contigs"
     )
@@ -113,16 +116,24 @@ class DataConfig(Config):
                 if getattr(self, name) is None:
                     raise ValueError(f"{name} is missing; give genome and split, or a mixture")
             return self
-        for name in ("genome", "split", "contigs"):
+        for name in ("genome", "split", "contigs", "track"):
             if getattr(self, name) is not None:
                 raise ValueError(
                     f"{name} and mixture can't both be given; with a mixture each of its genomes "
-                    "has its own genome, split and contigs"
+                    "has its own genome, split, contigs and track"
                 )
         if len(self.mixture) < 2:
             raise ValueError("mixture has fewer than two genomes; for one use genome and split")
         _check_no_contig_twice(self.mixture)
+        if len({source.track is None for source in self.mixture}) > 1:
+            raise ValueError("a part of the mixture has no track; give each genome one, or none")
         return self
+
+    @property
+    def has_track(self) -> bool:
+        """Whether every genome comes with a score a base."""
+        sources = (self,) if self.mixture is None else self.mixture
+        return all(source.track is not None for source in sources)
 
 
 def _check_no_contig_twice(mixture: tuple[SourceConfig, ...]) -> None:

@@ -45,6 +45,14 @@ def recipe_from(data: dict[str, Any], where: str) -> Recipe:
         raise RecipeError(f"{where}: " + "; ".join(lines)) from None
 
 
+def with_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """Return ``recipe`` with ``key=value`` overrides, checked again as a whole."""
+    data = recipe.model_dump(mode="json")
+    for override in overrides:
+        _override(data, override)
+    return recipe_from(data, f"recipe {recipe.name!r}")
+
+
 def recipe_schema() -> dict[str, Any]:
     """Return the recipe's JSON schema, for editors that complete YAML."""
     return Recipe.model_json_schema()

@@ -1,15 +1,23 @@
 """The network's shape."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from hyena_glt.config.base import Config
 from hyena_glt.config.layout import parse_layout
+from hyena_glt.config.patch import (
+    BpePatchConfig,
+    DynamicPatchConfig,
+    EntropyConfig,
+    EntropyRule,
+    FixedPatchConfig,
+    NonePatchConfig,
+    PatchConfig,
+)
 
 MAX_EXACT_K = 8  # 4**8 = 65,536 rows; above it a table is hashed
 HASHED_ROWS = 65_536
-MAX_MOTIF = 32  # letters of a delimiter's motif
 
 
 class ShortConfig(Config):
@@ -60,102 +68,6 @@ class MixersConfig(Config):
     M: MediumConfig = MediumConfig()
     L: LongConfig = LongConfig()
     A: AttentionConfig = AttentionConfig()
-
-
-class NonePatchConfig(Config):
-    """Every base is a patch: the flat model."""
-
-    kind: Literal["none"]
-
-
-class FixedPatchConfig(Config):
-    """A patch closes every ``size_bp`` bases: at base i where (i + 1) % size_bp == frame."""
-
-    kind: Literal["fixed"]
-    size_bp: int = Field(ge=2, le=1024)
-    frame: int = Field(0, ge=0)
-
-    @model_validator(mode="after")
-    def _frame_is_within_the_patch(self) -> "FixedPatchConfig":
-        if self.frame >= self.size_bp:
-            raise ValueError(f"frame={self.frame} must be below size_bp={self.size_bp}")
-        return self
-
-
-class DynamicPatchConfig(Config):
-    """Limits of rules that read the sequence.
-
-    A patch closes where its rule first says so once it is ``min_bp`` long, and at ``max_bp`` in any
-    case. An inner stage's patch goes on from there to the end of the outer patch.
-    """
-
-    min_bp: int = Field(ge=1, description="shortest patch, in bases")
-    max_bp: int = Field(le=1024, description="longest patch, in bases")
-
-    @model_validator(mode="after")
-    def _limits_leave_room(self) -> "DynamicPatchConfig":
-        if self.min_bp > self.max_bp:
-            raise ValueError(
-                f"min_bp={self.min_bp} is above max_bp={self.max_bp}; "
-                "a patch has at least min_bp and at most max_bp bases"
-            )
-        return self
-
-
-class SyncmerPatchConfig(DynamicPatchConfig):
-    """A patch closes with each closed syncmer: a k-mer whose smallest s-mer is its first or last.
-
-    Smallest by a fixed hash. Close to 2 / (k - s + 1) of all k-mers are closed syncmers, and the
-    same words are everywhere, so that patches shift with an insertion (Edgar 2021, PeerJ 9:e10805).
-    """
-
-    kind: Literal["syncmer"]
-    k: int = Field(15, ge=2, le=64, description="letters of the k-mers that end patches")
-    s: int = Field(6, ge=1, le=31, description="letters of the s-mers compared in a k-mer")
-    min_bp: int = Field(2, ge=1, description="shortest patch, in bases")
-    max_bp: int = Field(24, le=1024, description="longest patch, in bases")
-
-    @model_validator(mode="after")
-    def _words_fit(self) -> "SyncmerPatchConfig":
-        if self.s >= self.k:
-            raise ValueError(f"s={self.s} must be below k={self.k}: s-mers are parts of a k-mer")
-        return self
-
-
-class DelimiterPatchConfig(DynamicPatchConfig):
-    """A patch closes at the last base of every motif, and behind every run of certain letters.
-
-    Case doesn't matter. In nucleic acids T and U are one letter and an IUPAC code stands for its
-    bases: R for A or G; only N is itself, the letter N. In proteins a symbol stands for itself. A
-    run closes a patch at the first base that is no longer part of it: a base late, because no
-    causal rule knows of an end before it is past.
-    """
-
-    kind: Literal["delimiter"]
-    motifs: tuple[str, ...] = Field((), description="words such as TAA, or single letters")
-    runs: str = Field("", description="letters whose runs end a patch, such as N")
-    min_bp: int = Field(1, ge=1, description="shortest patch, in bases")
-    max_bp: int = Field(64, le=1024, description="longest patch, in bases")
-
-    @model_validator(mode="after")
-    def _something_delimits(self) -> "DelimiterPatchConfig":
-        if not self.motifs and not self.runs:
-            raise ValueError("motifs and runs are both empty; give at least one of them")
-        for motif in self.motifs:
-            if not 1 <= len(motif) <= MAX_MOTIF:
-                raise ValueError(
-                    f"motifs holds {motif!r}, of {len(motif)} letters; expected 1 to {MAX_MOTIF}"
-                )
-        for name, words in (("motifs", self.motifs), ("runs", tuple(self.runs))):
-            if len({word.upper() for word in words}) != len(words):
-                raise ValueError(f"{name}={getattr(self, name)!r} names a word twice")
-        return self
-
-
-PatchConfig = Annotated[
-    NonePatchConfig | FixedPatchConfig | SyncmerPatchConfig | DelimiterPatchConfig,
-    Field(discriminator="kind"),
-]
 
 
 class EmbedConfig(Config):
@@ -231,6 +143,9 @@ class ModelConfig(Config):
         "the network inside, exactly (bidirectional only)",
     )
     embed: EmbedConfig = EmbedConfig()
+    entropy: EntropyConfig | None = Field(
+        None, description="what the entropy kinds and budget of patch read; the model holds it"
+    )
     stages: tuple[StageConfig, ...] = Field(min_length=1)
     backbone: BackboneConfig
     mixers: MixersConfig = MixersConfig()
@@ -247,6 +162,14 @@ class ModelConfig(Config):
             )
         for outer, inner in zip(self.stages, self.stages[1:], strict=False):
             _check_nested(outer.patch, inner.patch)
+        self._check_entropy_is_used()
+        for stage in self.stages:
+            if isinstance(stage.patch, BpePatchConfig) and self.direction != "bidirectional":
+                raise ValueError(
+                    f"patch.kind=bpe needs direction=bidirectional, found {self.direction}: a "
+                    "token's end depends on the letters behind it, which a causal model would see "
+                    "that way; use fixed, syncmer or budget"
+                )
         for stage in self.stages:
             self._check_stack(stage, stage.encoder + " " + stage.decoder)
         self._check_stack(self.backbone, self.backbone.layout)
@@ -257,6 +180,19 @@ class ModelConfig(Config):
         """All letters used, in no order."""
         stages = "".join(parse_layout(s.encoder) + parse_layout(s.decoder) for s in self.stages)
         return stages + parse_layout(self.backbone.layout)
+
+    def _check_entropy_is_used(self) -> None:
+        readers = [s.patch.kind for s in self.stages if isinstance(s.patch, EntropyRule)]
+        if readers and self.entropy is None:
+            raise ValueError(
+                f"patch.kind={readers[0]} reads an entropy model; add one, such as "
+                "model.entropy={kind: kmer, k: 10}"
+            )
+        if self.entropy is not None and not readers:
+            raise ValueError(
+                "entropy is set, but no stage has a kind that reads it: entropy, entropy_jump, "
+                "entropy_dual or budget"
+            )
 
     def _check_mixers_are_used(self) -> None:
         used = set(self.layouts())

@@ -6,12 +6,15 @@ from pydantic import Field, model_validator
 
 from hyena_glt.config.base import Config
 from hyena_glt.config.data import DataConfig
-from hyena_glt.config.model import (
+from hyena_glt.config.model import ModelConfig
+from hyena_glt.config.patch import (
+    BudgetPatchConfig,
     DelimiterPatchConfig,
     DynamicPatchConfig,
     FixedPatchConfig,
-    ModelConfig,
+    KmerEntropyConfig,
     SyncmerPatchConfig,
+    TrackPatchConfig,
 )
 from hyena_glt.config.train import CausalObjectiveConfig, ObjectiveConfig, TrainConfig
 
@@ -27,6 +30,11 @@ class Recipe(Config):
     name: str
     seed: int = Field(ge=0, lt=2**63)
     modality: Literal["dna", "rna", "protein"]
+    side_information: bool = Field(
+        False,
+        description="true says that patches read a file besides the sequence (kind track): the "
+        "likelihoods are conditional on it, and no bits per base to compare with other models'",
+    )
     data: DataConfig
     model: ModelConfig
     objective: ObjectiveConfig = CausalObjectiveConfig(kind="causal")
@@ -65,6 +73,7 @@ class Recipe(Config):
                 )
         self._check_masking()
         self._check_rules()
+        self._check_scores()
         self._check_sizes()
         return self
 
@@ -85,10 +94,11 @@ class Recipe(Config):
         """Check that patchers' rules read what the modality has."""
         for number, stage in enumerate(self.model.stages):
             path = f"model.stages.{number}.patch"
-            if isinstance(stage.patch, SyncmerPatchConfig) and self.modality == "protein":
+            words_of_bases = isinstance(stage.patch, SyncmerPatchConfig | BudgetPatchConfig)
+            if words_of_bases and self.modality == "protein":
                 raise ValueError(
-                    f"{path}.kind=syncmer is for nucleic acids; for modality=protein use fixed "
-                    "or delimiter"
+                    f"{path}.kind={stage.patch.kind} is for nucleic acids; for modality=protein "
+                    "use fixed, delimiter or entropy"
                 )
             if isinstance(stage.patch, DelimiterPatchConfig):
                 symbols = _SYMBOLS[self.modality]
@@ -99,6 +109,27 @@ class Recipe(Config):
                             f"{path} holds {unknown!r} (in {word!r}), which stands in no "
                             f"{self.modality}; expected {' '.join(symbols)} in either case"
                         )
+
+    def _check_scores(self) -> None:
+        """Check that what patchers read besides letters is there, and that it is used."""
+        if self.modality == "protein" and isinstance(self.model.entropy, KmerEntropyConfig):
+            raise ValueError(
+                "model.entropy.kind=kmer is for nucleic acids; for modality=protein use conv"
+            )
+        tracks = any(isinstance(stage.patch, TrackPatchConfig) for stage in self.model.stages)
+        if tracks != self.data.has_track:
+            raise ValueError(
+                "patches of kind track need data.track, a per-base score for every genome"
+                if tracks
+                else "data.track has no effect: no stage has patches of kind track"
+            )
+        if tracks != self.side_information:
+            raise ValueError(
+                "patches of kind track read a file besides the sequence; say "
+                "side_information: true, since likelihoods are conditional on that file"
+                if tracks
+                else "side_information: true has no effect: no stage has patches of kind track"
+            )
 
     def _check_sizes(self) -> None:
         """Check patches against the data's windows, and attention's reach against patches."""

@@ -1,12 +1,14 @@
 """Takes genomes and their splits; gives batches of windows, in an order that can be resumed."""
 
-from hyena_glt.data.batch import Batch, bases_in, collate, rows_of, whole_rows_of
+from hyena_glt.data.batch import Batch, bases_in, collate, rows_of, track_rows_of, whole_rows_of
 from hyena_glt.data.genome import Genome, file_sha256, open_genome
 from hyena_glt.data.loader import training_loader
 from hyena_glt.data.sources import (
     Source,
+    data_checksums,
     held_windows,
     open_sources,
+    renamed_contigs,
     splits_of,
     training_windows,
 )
@@ -33,13 +35,16 @@ __all__ = [
     "Windows",
     "bases_in",
     "collate",
+    "data_checksums",
     "file_sha256",
     "held_windows",
     "open_genome",
     "open_sources",
+    "renamed_contigs",
     "rows_of",
     "split_genome",
     "splits_of",
+    "track_rows_of",
     "training_loader",
     "training_windows",
     "validation_windows",

@@ -1,11 +1,11 @@
 """Windows of any lengths to one padded batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
 from hyena_glt.data.windows import KINDS, Kind, Window
@@ -22,6 +22,20 @@ class Batch(NamedTuple):
     length: Int[Tensor, " B"]
     target: Int[Tensor, "B L"]  # index of the letter; -1 where there is none
     weight: Float[Tensor, "B L"]  # 0 where there is no target
+    track: Float[Tensor, "B L"] | None = None  # of the base at t; NaN at BOS, padding, and no score
+
+    def rows(self, first: int, end: int) -> "Batch":
+        """Return rows ``first`` to ``end``, or to the last one."""
+        return self._each(lambda tensor: tensor[first:end])
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on ``device``."""
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        ids, length, target, weight = (change(tensor) for tensor in self[:4])
+        track = None if self.track is None else change(self.track)
+        return Batch(ids, length, target, weight, track)
 
 
 def rows_of(
@@ -44,6 +58,23 @@ def rows_of(
             ids[row, first : first + len(bases)] = torch.from_numpy(bases.astype(np.int64))
     length = torch.tensor([min(max(len(s) - start, 0), end - start) for s in sequences])
     return ids, length
+
+
+def track_rows_of(
+    tracks: Sequence[Float32[np.ndarray, "..."]], start: int = 0, end: int | None = None
+) -> Float[Tensor, "B L"]:
+    """Return the scores at positions ``start`` to ``end`` of the rows of :func:`rows_of`.
+
+    A position has the score of its own base, the one before what it predicts; BOS has NaN.
+    """
+    longest = max(len(track) for track in tracks)
+    end = longest if end is None else min(end, longest)
+    rows = torch.full((len(tracks), end - start), torch.nan)
+    for row, track in enumerate(tracks):
+        first = 1 if start == 0 else 0
+        scores = track[max(start - 1, 0) : max(min(end, len(track)) - 1, 0)]
+        rows[row, first : first + len(scores)] = torch.from_numpy(scores)
+    return rows
 
 
 def whole_rows_of(sequences: Sequence[UInt8[np.ndarray, "..."]]) -> tuple[Tensor, Tensor]:
@@ -78,4 +109,18 @@ def _batch(windows: Sequence[Window], kind: Kind) -> Batch:
     for row, window in enumerate(windows):
         target[row, first : first + len(window.ids)] = torch.from_numpy(window.target)
         weight[row, first : first + len(window.ids)] = torch.from_numpy(window.weight)
-    return Batch(ids, length, target, weight)
+    return Batch(ids, length, target, weight, _tracks(windows, length, ids.shape[1]))
+
+
+def _tracks(
+    windows: Sequence[Window], length: Int[Tensor, " B"], positions: int
+) -> Float[Tensor, "B L"] | None:
+    """Return the scores of the bases of rows, as many as their ``length`` says, behind BOS."""
+    scores = [window.track for window in windows if window.track is not None]
+    if not scores:
+        return None
+    assert len(scores) == len(windows), "a recipe has a track of all its genomes or of none"
+    track = torch.full((len(windows), positions), torch.nan)
+    for row, (found, count) in enumerate(zip(scores, length.tolist(), strict=True)):
+        track[row, 1:count] = torch.from_numpy(found[: count - 1])
+    return track

@@ -54,7 +54,7 @@ def masked_window(
     can change nothing but its own loss.
     """
     hidden = hidden_bases(window.target >= 0, config, rng)
-    return Window(
+    return window._replace(
         ids=np.where(hidden, np.uint8(MASK), window.ids),
         target=np.where(hidden, window.target, -1),
         weight=np.where(hidden, window.weight, np.float32(0)),

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from hyena_glt.config import DataConfig, Recipe, SourceConfig
-from hyena_glt.data.genome import Genome, open_genome
+from hyena_glt.data.genome import Genome, file_sha256, open_genome
 from hyena_glt.data.masking import ObjectiveWindows, objective_validation
 from hyena_glt.data.splits import Split, split_genome
 from hyena_glt.data.windows import TrainingWindows, Window, Windows, validation_windows
 from hyena_glt.errors import RecipeError
+from hyena_glt.io import Track, open_track
 from hyena_glt.tokenize import alphabet
 
 
@@ -23,13 +24,16 @@ class Source(NamedTuple):
     genome: Genome
     sha256: str  # of the genome's file
     split: Split
+    track: Track | None = None
+    track_sha256: str | None = None  # of the track's file
 
 
 def open_sources(recipe: Recipe, cache: Path) -> tuple[Source, ...]:
     """Return the recipe's genomes, one or a mixture, in its order.
 
-    Raises SequenceFileError and SequenceError as open_genome does, and RecipeError for a split that
-    can't be, or for one file under two names.
+    Raises SequenceFileError and SequenceError as open_genome does, and where a track lacks a contig
+    of the split or is of another assembly; RecipeError for a split that can't be, or for one file
+    under two names.
     """
     configs = _source_configs(recipe.data)
     total = sum(config.weight for config in configs)
@@ -44,8 +48,27 @@ def open_sources(recipe: Recipe, cache: Path) -> tuple[Source, ...]:
                     "one's training bases could be held out in the other; name one of them"
                 )
         split = split_genome(genome, config, recipe.seed)
-        sources.append(Source(config.genome, config.weight / total, genome, sha256, split))
+        source = Source(config.genome, config.weight / total, genome, sha256, split)
+        sources.append(source if config.track is None else _with_track(source, config.track))
     return tuple(sources)
+
+
+def data_checksums(sources: Sequence[Source], recipe: Recipe) -> dict[str, str]:
+    """Return the SHA-256 of every genome and track, by the name that the recipe gives its file."""
+    checksums = {source.name: source.sha256 for source in sources}
+    for source, config in zip(sources, _source_configs(recipe.data), strict=True):
+        if config.track is not None and source.track_sha256 is not None:
+            checksums[config.track] = source.track_sha256
+    return checksums
+
+
+def renamed_contigs(sources: Sequence[Source]) -> dict[str, str]:
+    """Return the contigs that a track names otherwise than its genome: its name, the genome's."""
+    renamed: dict[str, str] = {}
+    for source in sources:
+        if source.track is not None:
+            renamed.update((found, name) for name, found in source.track.renamed.items())
+    return renamed
 
 
 def splits_of(sources: Sequence[Source]) -> dict[str, Split]:
@@ -75,7 +98,9 @@ def held_windows(sources: Sequence[Source], recipe: Recipe) -> list[Window]:
         bases = round(source.share * recipe.train.validation_bases)
         letters = alphabet(recipe.modality)
         regions = source.split.validation
-        windows += validation_windows(source.genome, regions, letters, recipe.data, bases)
+        windows += validation_windows(
+            source.genome, regions, letters, recipe.data, bases, source.track
+        )
     return objective_validation(windows, recipe.objective)
 
 
@@ -110,10 +135,21 @@ def _source_configs(data: DataConfig) -> tuple[SourceConfig, ...]:
         return data.mixture
     assert data.genome is not None
     assert data.split is not None
-    only = SourceConfig(genome=data.genome, weight=1, split=data.split, contigs=data.contigs)
+    only = SourceConfig(
+        genome=data.genome, weight=1, split=data.split, contigs=data.contigs, track=data.track
+    )
     return (only,)
+
+
+def _with_track(source: Source, path: str) -> Source:
+    track = open_track(path)
+    contigs = {region.contig for part in source.split for region in part}
+    names = [name for name in source.genome.names if name in contigs]
+    track.check_lengths({name: source.genome.length_bp(name) for name in names})
+    return source._replace(track=track, track_sha256=file_sha256(track.path))
 
 
 def _of_source(source: Source, recipe: Recipe, count: int, seed: int) -> TrainingWindows:
     letters = alphabet(recipe.modality)
-    return TrainingWindows(source.genome, source.split.train, letters, recipe.data, count, seed)
+    regions = source.split.train
+    return TrainingWindows(source.genome, regions, letters, recipe.data, count, seed, source.track)

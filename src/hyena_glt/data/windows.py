@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from hyena_glt.config import DataConfig
 from hyena_glt.data.genome import Genome
 from hyena_glt.data.splits import Region
+from hyena_glt.io import Track
 from hyena_glt.tokenize import Alphabet
 
 Kind = Literal["causal", "masked"]
@@ -31,6 +32,7 @@ class Window(NamedTuple):
     target: Int64[np.ndarray, " L"]  # index of the letter; -1 where there is none (N, not hidden)
     weight: Float32[np.ndarray, " L"]
     kind: Kind = "causal"
+    track: Float32[np.ndarray, " L"] | None = None  # a score a base, NaN where there is none
 
 
 @runtime_checkable
@@ -47,13 +49,16 @@ class Windows(Protocol):
 
 
 def make_window(
-    ids: UInt8[np.ndarray, " L"], alphabet: Alphabet, soft_mask_weight: float
+    ids: UInt8[np.ndarray, " L"],
+    alphabet: Alphabet,
+    soft_mask_weight: float,
+    track: Float32[np.ndarray, " L"] | None = None,
 ) -> Window:
     """Return the causal window of ``ids``: N weighs 0, a soft-masked base ``soft_mask_weight``."""
     target = alphabet.letter_index(ids).astype(np.int64)
     weight = np.where(alphabet.is_soft_masked(ids), soft_mask_weight, 1.0)
     weight = np.where(target >= 0, weight, 0.0).astype(np.float32)
-    return Window(ids, target, weight)
+    return Window(ids, target, weight, track=track)
 
 
 class TrainingWindows(Dataset[Window]):
@@ -72,8 +77,10 @@ class TrainingWindows(Dataset[Window]):
         config: DataConfig,
         count: int,
         seed: int,
+        track: Track | None = None,
     ) -> None:
         self._genome = genome
+        self._track = track
         self._regions = regions
         self._alphabet = alphabet
         self._config = config
@@ -92,10 +99,8 @@ class TrainingWindows(Dataset[Window]):
     def __getitem__(self, index: int) -> Window:
         region, start, reverse = self.place(index)
         end = min(start + self._config.window_bp, region.end)
-        ids = self._genome.fetch_bytes(region.contig, start, end)
-        if reverse:
-            ids = self._alphabet.reverse_complement(ids)
-        return make_window(ids, self._alphabet, self._config.soft_mask_weight)
+        place = Region(region.contig, start, end)
+        return _read(self._genome, self._track, place, reverse, self._alphabet, self._config)
 
     def place(self, index: int) -> tuple[Region, int, bool]:
         """Return (region, first base, whether it is read from the other strand) of a window."""
@@ -125,6 +130,7 @@ def validation_windows(
     alphabet: Alphabet,
     config: DataConfig,
     bases: int,
+    track: Track | None = None,
 ) -> list[Window]:
     """Return windows spread evenly over ``regions``, ``bases`` in all or what there is.
 
@@ -137,10 +143,28 @@ def validation_windows(
     ]
     wanted = max(1, min(len(tiles), bases // config.window_bp))
     picked = np.linspace(0, len(tiles) - 1, wanted).round().astype(int)
-    windows = []
-    for number, tile in enumerate(tiles[i] for i in picked):
-        ids = genome.fetch_bytes(*tile)
-        if config.reverse_complement and number % 2:
-            ids = alphabet.reverse_complement(ids)
-        windows.append(make_window(ids, alphabet, config.soft_mask_weight))
-    return windows
+    return [
+        _read(
+            genome, track, tiles[i], config.reverse_complement and number % 2 == 1, alphabet, config
+        )
+        for number, i in enumerate(picked.tolist())
+    ]
+
+
+def _read(
+    genome: Genome,
+    track: Track | None,
+    place: Region,
+    reverse: bool,
+    alphabet: Alphabet,
+    config: DataConfig,
+) -> Window:
+    """Return the causal window of ``place``, from the other strand where ``reverse``."""
+    ids = genome.fetch_bytes(*place)
+    scores = None
+    if track is not None:
+        scores = track.fetch(track.resolve(place.contig), place.start, place.end)
+    if reverse:
+        ids = alphabet.reverse_complement(ids)
+        scores = None if scores is None else scores[::-1].copy()
+    return make_window(ids, alphabet, config.soft_mask_weight, scores)

@@ -1,10 +1,12 @@
-"""Takes files of genomes; gives sequences, intervals, features and variants, and writes them.
+"""Takes files of genomes; gives sequences, intervals, features, variants, tracks; writes them.
 
 Positions are 0-based and half-open everywhere: `fetch("chr1", 0, 3)` is the first three bases.
 """
 
 from hyena_glt.io.atomic import check_output, fsync_path, replacing_file
 from hyena_glt.io.bed import Interval, read_bed
+from hyena_glt.io.bedgraph import BedGraphWriter
+from hyena_glt.io.bigwig import BigWigWriter
 from hyena_glt.io.fasta import read_fasta, write_fasta
 from hyena_glt.io.fastq import Read, read_fastq
 from hyena_glt.io.genbank import GenbankRecord, read_genbank
@@ -14,12 +16,18 @@ from hyena_glt.io.record import Record
 from hyena_glt.io.reference import Reference
 from hyena_glt.io.sequences import read_sequences
 from hyena_glt.io.tables import NpzWriter, TableWriter
+from hyena_glt.io.track import Track, open_track
+from hyena_glt.io.track_writer import TrackWriter
 from hyena_glt.io.twobit import TwoBitGenome
 from hyena_glt.io.vcf import Variant, VcfReader, VcfRecord, check_alleles, is_symbolic
+from hyena_glt.io.write_bed import BedWriter
 from hyena_glt.io.write_twobit import write_twobit
 from hyena_glt.io.write_vcf import InfoField, VcfWriter
 
 __all__ = [
+    "BedGraphWriter",
+    "BedWriter",
+    "BigWigWriter",
     "Feature",
     "GenbankRecord",
     "IndexedFasta",
@@ -30,6 +38,8 @@ __all__ = [
     "Record",
     "Reference",
     "TableWriter",
+    "Track",
+    "TrackWriter",
     "TwoBitGenome",
     "Variant",
     "VcfReader",
@@ -40,6 +50,7 @@ __all__ = [
     "circular_contigs",
     "fsync_path",
     "is_symbolic",
+    "open_track",
     "read_bed",
     "read_fasta",
     "read_fastq",

@@ -1,7 +1,7 @@
 """A named sequence, and the names and intervals that a file of them answers to."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from hyena_glt.errors import SequenceError, SequenceFileError
 
 # Letters in either case, then gap, stop and any-gap, which alignments and proteins use.
 SEQUENCE_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-*."
+
+_MITOCHONDRION = frozenset({"m", "mt"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,45 @@ def check_interval(
 
 def checked_length_bp(path: Path, length_bp: Mapping[str, int], name: str) -> int:
     """The length of the record called `name`; SequenceFileError, with names like it, if none is."""
-    if name in length_bp:
-        return length_bp[name]
+    if name not in length_bp:
+        raise _unknown(path, length_bp, name)
+    return length_bp[name]
+
+
+def same_contig(path: Path, names: Collection[str], contig: str) -> str:
+    """The one of `names` that another file calls `contig`.
+
+    The same name, or else the one that differs by a prefix `chr` alone: `1` is `chr1`, and `MT` is
+    `chrM`.
+
+    Raises SequenceFileError if there is none, with names like it, or more than one.
+    """
+    if contig in names:
+        return contig
+    same = [name for name in names if _bare(name) == _bare(contig)]
+    if len(same) > 1:
+        raise SequenceFileError(
+            f"{path}: found {' and '.join(map(repr, same))}, either of which may be "
+            f"{contig!r}; rename it in the other file"
+        )
+    if not same:
+        raise _unknown(path, names, contig)
+    return same[0]
+
+
+def _bare(name: str) -> str:
+    """A contig's name without a prefix `chr`; all names of the mitochondrion are one."""
+    bare = name[3:] if name[:3].lower() == "chr" else name
+    return "mt" if bare.lower() in _MITOCHONDRION else bare
+
+
+def _unknown(path: Path, names: Collection[str], name: str) -> SequenceFileError:
     # Assemblies differ in the prefix more than in anything else, and "1" is not close to "chr1".
-    near = [other for other in (f"chr{name}", name.removeprefix("chr")) if other in length_bp]
-    near = near or difflib.get_close_matches(name, length_bp, n=3)
+    near = [other for other in (f"chr{name}", name.removeprefix("chr")) if other in names]
+    near = near or difflib.get_close_matches(name, names, n=3)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "check the assembly"
-    raise SequenceFileError(
-        f"{path}: found no record {name!r} among its {len(length_bp)} records; {hint}"
+    return SequenceFileError(
+        f"{path}: found no record {name!r} among its {len(names)} records; {hint}"
     )
 
 

@@ -8,10 +8,8 @@ from types import TracebackType
 from hyena_glt.errors import SequenceFileError
 from hyena_glt.io.container import container_of
 from hyena_glt.io.indexed_fasta import IndexedFasta
-from hyena_glt.io.record import checked_length_bp
+from hyena_glt.io.record import checked_length_bp, same_contig
 from hyena_glt.io.twobit import SIGNATURE, TwoBitGenome
-
-_MITOCHONDRION = frozenset({"m", "mt"})
 
 
 class Reference:
@@ -59,15 +57,7 @@ class Reference:
         if contig in self._length_bp:
             return contig
         if contig not in self.renamed:
-            same = [name for name in self.names if _bare(name) == _bare(contig)]
-            if len(same) > 1:
-                raise SequenceFileError(
-                    f"{self.path}: found {' and '.join(map(repr, same))}, either of which may be "
-                    f"{contig!r}; rename it in the other file"
-                )
-            if not same:
-                checked_length_bp(self.path, self._length_bp, contig)
-            self.renamed[contig] = same[0]
+            self.renamed[contig] = same_contig(self.path, self._length_bp, contig)
         return self.renamed[contig]
 
     def fetch(self, contig: str, start: int, end: int) -> str:
@@ -138,9 +128,3 @@ def _is_twobit(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(4)
     return head in (SIGNATURE.to_bytes(4, "little"), SIGNATURE.to_bytes(4, "big"))
-
-
-def _bare(name: str) -> str:
-    """A contig's name without a prefix `chr`; all names of the mitochondrion are one."""
-    bare = name[3:] if name[:3].lower() == "chr" else name
-    return "mt" if bare.lower() in _MITOCHONDRION else bare

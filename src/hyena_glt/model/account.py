@@ -7,7 +7,7 @@ A bidirectional network, or one that does both, is counted in its two-sided call
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from torch import nn
 from hyena_glt.config import TrainConfig
 from hyena_glt.model.glt import HyenaGLT
 from hyena_glt.model.hierarchy import Hierarchy
+from hyena_glt.model.router import Router
 from hyena_glt.nn import Attention, Block, GatedMLP, Hyena, Stack
 from hyena_glt.nn.mixers import ExplicitFilter, Mixer, ModalFilter
 from hyena_glt.nn.mixers.hyena import FEATURE_WIDTH
@@ -85,25 +86,29 @@ def count_parameters(network: HyenaGLT) -> ParameterCount:
     return ParameterCount(by_part=by_part, tables=0 if table is None else table.numel())
 
 
-def count_flops(network: HyenaGLT) -> FlopsPerBase:
+def count_flops(network: HyenaGLT, mean_bp: Sequence[float] | None = None) -> FlopsPerBase:
     """Return the FLOPs a base of a long row: matrix products and convolutions, as computed.
+
+    ``mean_bp`` is each stage's mean patch where it was measured (default: what its rule expects).
 
     At each position, with D channels: a linear layer 2 * in * out; an explicit filter of W taps
     2 * W * D; a modal filter of N poles, in chunks of C positions, 2 * D * (C + 2 * N); attention,
     whose blocks of R queries meet 2 * R keys (R: most positions in its window), 2 * 2 * 2 * R * D.
     Two-sided, a filter has as many taps ahead, a modal filter counts twice, and a block of queries
-    meets 3 * R keys. Norms, gates and look-ups count 0. A backward pass is two forward passes.
-    With ``rc: equivariant`` each base is read on both strands.
+    meets 3 * R keys; a router's two matrices 4 * D * D. Norms, gates and look-ups count 0. A
+    backward pass is two forward passes; an entropy network has none. With ``rc: equivariant`` each
+    base is read on both strands.
     """
     forward = recomputed = 0.0
     ahead = network.direction != "causal"
-    for part in _parts(network):
+    for part in _parts(network, mean_bp):
         costs = (_cost(module, ahead).flops for module in part.module.modules())
         flops = _strands(network) * sum(costs) / part.spacing_bp
         forward += flops
         if isinstance(part.module, Stack) and part.module.activation_checkpointing:
             recomputed += flops
-    return FlopsPerBase(forward=forward, training=3 * forward + recomputed)
+    entropy = 0 if network.entropy is None else _strands(network) * network.entropy.flops_per_base
+    return FlopsPerBase(forward=forward + entropy, training=3 * forward + recomputed + entropy)
 
 
 def receptive_field_bp(network: HyenaGLT) -> int | None:
@@ -147,23 +152,29 @@ def training_memory(
     )
 
 
-def _parts(network: HyenaGLT) -> Iterator[_Part]:
+def _parts(network: HyenaGLT, mean_bp: Sequence[float] | None = None) -> Iterator[_Part]:
     """The parts, in the order of the forward pass."""
+    if mean_bp is None:
+        mean_bp = [patcher.mean_bp for patcher in network.patchers]
     yield _Part("embed symbols", network.embed.symbol, 1)
-    yield from _hierarchy_parts(network.hierarchy, 1, 1.0)
+    yield from _hierarchy_parts(network.hierarchy, 1, 1.0, mean_bp)
     yield _Part("head", network.head, 1)
     if network.masked_head is not None:
         yield _Part("masked head", network.masked_head, 1)
 
 
-def _hierarchy_parts(hierarchy: Hierarchy, number: int, spacing_bp: float) -> Iterator[_Part]:
-    stage, patch_bp = f"stage {number}", max(spacing_bp, hierarchy.patcher.mean_bp)
+def _hierarchy_parts(
+    hierarchy: Hierarchy, number: int, spacing_bp: float, mean_bp: Sequence[float]
+) -> Iterator[_Part]:
+    stage, patch_bp = f"stage {number}", max(spacing_bp, mean_bp[number - 1])
     yield _Part(f"{stage} encoder", hierarchy.encoder, spacing_bp)
+    if hierarchy.router is not None:
+        yield _Part(f"{stage} router", hierarchy.router, spacing_bp)
     yield _Part(f"{stage} pool", hierarchy.pool, patch_bp)
     if isinstance(hierarchy.inner, Stack):
         yield _Part("backbone", hierarchy.inner, patch_bp)
     else:
-        yield from _hierarchy_parts(hierarchy.inner, number + 1, patch_bp)
+        yield from _hierarchy_parts(hierarchy.inner, number + 1, patch_bp, mean_bp)
     gate = nn.ParameterList([hierarchy.gate])
     up = nn.ModuleList([hierarchy.inner_norm, hierarchy.up, gate])
     yield _Part(f"{stage} up", up, patch_bp)
@@ -194,6 +205,9 @@ def _cost(module: nn.Module, ahead: bool) -> _Cost:
             kept = 2 * dim + 6 * dim * poles // module.chunk
             ways = 1 + ahead
             return _Cost(ways * 2 * dim * (module.chunk + 2 * poles), ways * kept, 0)
+        case Router():  # keeps its input, query and key
+            dim = len(module.query)
+            return _Cost(4 * dim * dim, 3 * dim, 0)
         case Attention():  # query, output, keys and values of two blocks, mask, rotary phases
             dim = module.out.in_features
             # The linear layers of queries and keys keep one input between them: 6 - 1.

@@ -15,21 +15,23 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hyena_glt.config import ModelConfig
-from hyena_glt.errors import DirectionError
+from hyena_glt.errors import DirectionError, PatcherError
 from hyena_glt.model.embed import Embed
+from hyena_glt.model.entropy import EntropyModel, build_entropy
 from hyena_glt.model.heads import LetterHead
-from hyena_glt.model.hierarchy import Hierarchy, HierarchyState
-from hyena_glt.model.strands import comes_second, join_strands, other_strand
+from hyena_glt.model.hierarchy import Hierarchy, HierarchyState, Reading
+from hyena_glt.model.router import Router
+from hyena_glt.model.strands import comes_second, join_strands, other_strand, turned
 from hyena_glt.nn import Span
-from hyena_glt.patch import Emission, Patcher, PatcherState, build_patcher
-from hyena_glt.tokenize import BOS, VOCABULARY_SIZE, Modality, alphabet
+from hyena_glt.patch import Emission, Patcher, build_patcher
+from hyena_glt.tokenize import BOS, PAD, VOCABULARY_SIZE, Modality, alphabet
 
 
 class ModelState(NamedTuple):
     """All that the model remembers of each row: bounded, whatever was read."""
 
     letters: Int[Tensor, "B past"]
-    patchers: tuple[PatcherState, ...]
+    ids: Int[Tensor, "B before"]  # that the entropy model reaches back to; PAD before BOS
     hierarchy: HierarchyState
 
 
@@ -39,6 +41,7 @@ class Output(NamedTuple):
     logits: Float[Tensor, "B L V"]  # row t: the letter at position t + 1; two-sided, at t
     emissions: list[Emission]  # where each stage closed patches
     state: ModelState | None
+    ratio_loss: Float[Tensor, ""] | None = None  # of routers whose recipe gives it a weight
 
 
 class HyenaGLT(nn.Module):
@@ -62,12 +65,20 @@ class HyenaGLT(nn.Module):
         ]
         width = config.stages[0].width
         self.embed = Embed(config.embed, self.alphabet, width)
+        self.entropy: EntropyModel | None = None
+        if config.entropy is not None:
+            self.entropy = build_entropy(config.entropy, self.alphabet)
         self.hierarchy = Hierarchy(config, 0, self.patchers)
         letters = len(self.alphabet.letters)
         self.head = LetterHead(width, letters)
         self.masked_head = LetterHead(width, letters) if self.direction == "both" else None
         if self.rc == "equivariant":
             self._know_partners()
+
+    @property
+    def side_information(self) -> bool:
+        """Whether patches read a track: likelihoods are then conditional on it."""
+        return any(patcher.reads == "track" for patcher in self.patchers)
 
     def begin(self, batch: int) -> ModelState:
         """Return the state of ``batch`` rows before BOS.
@@ -82,7 +93,7 @@ class HyenaGLT(nn.Module):
         like = self.embed.symbol.weight.new_zeros(batch, self.embed.symbol.weight.shape[1])
         return ModelState(
             letters=self.embed.begin(batch, like.device),
-            patchers=tuple(patcher.begin(batch, like.device) for patcher in self.patchers),
+            ids=self._nothing_read(batch, like.device),
             hierarchy=self.hierarchy.begin(like),
         )
 
@@ -92,33 +103,44 @@ class HyenaGLT(nn.Module):
         length: Int[Tensor, " B"] | None = None,
         state: ModelState | None = None,
         two_sided: bool | None = None,
+        track: Float[Tensor, "B L"] | None = None,
     ) -> Output:
         """Return the output at every position of ``ids``.
 
         A row opens with BOS; with a ``state`` it goes on where the last call ended. ``length``
         counts each row's valid positions (default: all); what stands after them is padding and
         changes nothing. ``state`` None asks for no state back. ``two_sided`` None does what the
-        network is for: true in a bidirectional one alone. Raises ValueError for a row that doesn't
-        open with BOS or holds a second one, DirectionError for a call that the network isn't for.
+        network is for: true in a bidirectional one alone. ``track`` is the score of each base, for
+        patches of kind track, NaN where there is none. Raises ValueError for a row that doesn't
+        open with BOS or holds a second one, DirectionError for a call that the network isn't for,
+        PatcherError where a track is missing or nothing reads it, and where a rule's number hasn't
+        been found yet.
 
         With ``rc: equivariant`` both strands are read, each with its own patches, and joined at
         base rate; the emissions are those of the strand given.
         """
         if self.rc != "equivariant":
-            return self.one_strand(ids, length, state, two_sided)
+            return self.one_strand(ids, length, state, two_sided, track)
         rows = len(ids)
         if length is None:
             length = torch.full((rows,), ids.shape[1], device=ids.device)
         other = other_strand(ids, length, self.partner)
         swapped = comes_second(ids, other)[:, None]
         pairs = torch.where(torch.cat([swapped, ~swapped]), other.repeat(2, 1), ids.repeat(2, 1))
-        both = self.one_strand(pairs, length.repeat(2), state, two_sided)
+        if track is not None:
+            other_track = track.gather(1, turned(length, track.shape[1]))
+            swaps = torch.cat([swapped, ~swapped])
+            track = torch.where(swaps, other_track.repeat(2, 1), track.repeat(2, 1))
+        both = self.one_strand(pairs, length.repeat(2), state, two_sided, track)
         index = torch.arange(rows, device=ids.device)
         given = torch.where(swapped[:, 0], index + rows, index)
-        turned = torch.where(swapped[:, 0], index, index + rows)
-        logits = join_strands(both.logits[given], both.logits[turned], length, self.partner_letter)
-        emissions = [emission._replace(mask=emission.mask[given]) for emission in both.emissions]
-        return Output(logits, emissions, None)
+        back = torch.where(swapped[:, 0], index, index + rows)
+        logits = join_strands(both.logits[given], both.logits[back], length, self.partner_letter)
+        emissions = [
+            emission._replace(mask=emission.mask[given], overflow=emission.overflow[given])
+            for emission in both.emissions
+        ]
+        return Output(logits, emissions, None, both.ratio_loss)
 
     def one_strand(
         self,
@@ -126,6 +148,7 @@ class HyenaGLT(nn.Module):
         length: Int[Tensor, " B"] | None = None,
         state: ModelState | None = None,
         two_sided: bool | None = None,
+        track: Float[Tensor, "B L"] | None = None,
     ) -> Output:
         """Return what one strand alone says: as :meth:`forward`, whatever ``rc`` is."""
         two_sided = self._checked_direction(two_sided, state)
@@ -137,26 +160,70 @@ class HyenaGLT(nn.Module):
             length = torch.full((batch,), total, device=ids.device)
         if state is None:
             past = self.embed.begin(batch, ids.device)
-            before = tuple(patcher.begin(batch, ids.device) for patcher in self.patchers)
+            position = torch.zeros_like(length)
         else:
-            past, before = state.letters, state.patchers
+            past, position = state.letters, state.hierarchy.patcher.position
         index = torch.arange(total, device=ids.device)
-        coordinate = before[0].position[:, None] + index
+        coordinate = position[:, None] + index
         _check_document_starts(ids, coordinate, index < length[:, None])
-        emissions, patchers = self._emit(ids, length, before)
-        if two_sided:
-            last = index == (length - 1)[:, None]
-            emissions = [Emission(mask | last, min(n + 1, total)) for mask, n in emissions]
+        reading, before = self._read(ids, length, state, track)
         x_BLD, letters = self.embed(ids, length, past)
-        y_BLD, hierarchy = self.hierarchy(
+        y_BLD, trace, hierarchy = self.hierarchy(
             x_BLD,
-            emissions,
+            reading,
+            None,
+            None,
             Span(coordinate, length, two_sided),
             None if state is None else state.hierarchy,
         )
-        after = None if hierarchy is None else ModelState(letters, patchers, hierarchy)
+        after = None if hierarchy is None else ModelState(letters, before, hierarchy)
         head = self.masked_head if two_sided and self.masked_head is not None else self.head
-        return Output(head(y_BLD), emissions, after)
+        return Output(head(y_BLD), trace.emissions, after, trace.ratio_loss)
+
+    def entropy_of(self, ids: Int[Tensor, "B L"]) -> Int[Tensor, "B L"]:
+        """Return the entropy of the letter after each position of whole rows, in 1/1024 bit.
+
+        Raises ValueError where the network has no entropy model.
+        """
+        if self.entropy is None:
+            raise ValueError("this network has no entropy model; its recipe has no model.entropy")
+        seen = torch.cat([self._nothing_read(len(ids), ids.device), ids], 1)
+        entropy: Tensor = self.entropy(seen)
+        return entropy
+
+    def end_step(self) -> None:
+        """Move the routers' thresholds; training calls it once an optimiser step."""
+        for module in self.modules():
+            if isinstance(module, Router):
+                module.end_step()
+
+    def _read(
+        self,
+        ids: Int[Tensor, "B L"],
+        length: Int[Tensor, " B"],
+        state: ModelState | None,
+        track: Float[Tensor, "B L"] | None,
+    ) -> tuple[Reading, Int[Tensor, "B before"]]:
+        """Return (what rules read, the ids that the next call's entropies reach back to)."""
+        wanted = self.side_information
+        if wanted != (track is not None):
+            raise PatcherError(
+                "this network's patches close where a track says, and the call has none; give a "
+                "score a base: tracks=... of model.score, --track of 'hyena-glt score fasta'; "
+                "variants, embeddings and samples can't have one"
+                if wanted
+                else "the call has a track, but none of this network's patches read one"
+            )
+        before = self._nothing_read(len(ids), ids.device) if state is None else state.ids
+        if self.entropy is None:
+            return Reading(ids, length, None, track), before
+        seen = torch.cat([before, ids], 1)
+        reach = length[:, None] + torch.arange(self.entropy.past_bp, device=ids.device)
+        return Reading(ids, length, self.entropy(seen), track), seen.gather(1, reach)
+
+    def _nothing_read(self, batch: int, device: torch.device) -> Int[Tensor, "B before"]:
+        past_bp = 0 if self.entropy is None else self.entropy.past_bp
+        return torch.full((batch, past_bp), PAD, device=device)
 
     def _checked_direction(self, two_sided: bool | None, state: ModelState | None) -> bool:
         """Return whether the call is two-sided."""
@@ -185,22 +252,6 @@ class HyenaGLT(nn.Module):
         self.register_buffer("partner", torch.from_numpy(pairs).long(), persistent=False)
         index = torch.from_numpy(of_letters).long()
         self.register_buffer("partner_letter", index, persistent=False)
-
-    def _emit(
-        self, ids: Int[Tensor, "B L"], length: Int[Tensor, " B"], before: tuple[PatcherState, ...]
-    ) -> tuple[list[Emission], tuple[PatcherState, ...]]:
-        """Return each stage's closes at base rate; an inner stage closes where its outer one does.
-
-        Rules are evaluated at bases, whatever the stage.
-        """
-        emissions: list[Emission] = []
-        after = []
-        for patcher, patcher_state in zip(self.patchers, before, strict=True):
-            outer = emissions[-1] if emissions else None
-            emission, patcher_state = patcher.emit(ids, length, patcher_state, outer)
-            emissions.append(emission)
-            after.append(patcher_state)
-        return emissions, tuple(after)
 
 
 def _check_document_starts(

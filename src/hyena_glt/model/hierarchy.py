@@ -1,27 +1,47 @@
 """One rate of the network: encode, cut, think in patches, read back, decode.
 
-The inner network is the backbone at the last rate and another Hierarchy above it.
+The inner network is the backbone at the last rate and another Hierarchy above it. Rules are
+evaluated at bases, whatever the rate; a router reads the encoder's states at its own.
 """
 
 import math
 from typing import NamedTuple, Union
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from hyena_glt.config import ModelConfig
+from hyena_glt.config import LearnedPatchConfig, ModelConfig
+from hyena_glt.model.router import Router, RouterState, Routing, ratio_loss, straight_through
 from hyena_glt.nn import Span, Stack
 from hyena_glt.nn.block import NORM_EPS
 from hyena_glt.nn.stack import StackState
-from hyena_glt.ops import PoolState, pool_patches
-from hyena_glt.patch import Emission, Patcher, Patches, cut
+from hyena_glt.ops import PoolState, pool_patches, smooth
+from hyena_glt.patch import Emission, Patcher, PatcherState, Patches, cut
+
+
+class Reading(NamedTuple):
+    """What rules read of a call: rows of bases, whatever the rate of the network."""
+
+    ids: Int[Tensor, "B N"]
+    length: Int[Tensor, " B"]
+    entropy: Int[Tensor, "B N"] | None  # of the next base, in 1/1024 bit
+    track: Float[Tensor, "B N"] | None
+
+
+class Trace(NamedTuple):
+    """What a rate and those inside it leave beside their answer."""
+
+    emissions: list[Emission]  # at bases
+    ratio_loss: Float[Tensor, ""] | None  # weighted, of all routers
 
 
 class HierarchyState(NamedTuple):
     """What one rate remembers between calls."""
 
     encoder: StackState
+    patcher: PatcherState
+    router: RouterState | None
     pool: PoolState  # the open patch
     latent: Float[Tensor, "B E"]  # the backbone's answer to the patch closed last
     inner: Union["HierarchyState", StackState]
@@ -36,7 +56,8 @@ class Hierarchy(nn.Module):
         stage = config.stages[level]
         last = level + 1 == len(config.stages)
         inside = config.backbone if last else config.stages[level + 1]
-        self.patcher = patchers[level]
+        self.level = level
+        self.patchers = patchers
         spacing_bp = 1 if level == 0 else patchers[level - 1].min_bp
 
         def stack(layout: str, width: int, mlp_width: int, spacing_bp: int) -> Stack:
@@ -51,7 +72,14 @@ class Hierarchy(nn.Module):
             )
 
         self.encoder = stack(stage.encoder, stage.width, stage.mlp_width, spacing_bp)
-        self.pool = nn.Linear(2 * stage.width, inside.width)
+        self.router = None
+        if isinstance(stage.patch, LearnedPatchConfig):
+            self.router = Router(stage.width, stage.patch)
+            self.ratio = stage.patch.mean_bp / (patchers[level - 1].mean_bp if level else 1)
+            self.ratio_weight = stage.patch.ratio_weight
+        # A patch is pooled: mean and max. A router selects: the state where the patch closes.
+        pooled = stage.width if self.router is not None else 2 * stage.width
+        self.pool = nn.Linear(pooled, inside.width)
         self.inner: Hierarchy | Stack
         if last:
             backbone = config.backbone
@@ -69,12 +97,19 @@ class Hierarchy(nn.Module):
             nn.init.normal_(linear.weight, std=1 / math.sqrt(linear.in_features))
             nn.init.zeros_(linear.bias)
 
+    @property
+    def patcher(self) -> Patcher:
+        """The rule of this rate."""
+        return self.patchers[self.level]
+
     def begin(self, like: Float[Tensor, "B D"]) -> HierarchyState:
         """Return the state before the first position."""
         batch = like.shape[0]
         inside = like.new_zeros(batch, self.up.in_features)
         return HierarchyState(
             encoder=self.encoder.begin(like),
+            patcher=self.patcher.begin(batch, like.device),
+            router=None if self.router is None else self.router.begin(like),
             pool=PoolState(
                 torch.zeros_like(like),
                 torch.full_like(like, -torch.inf),
@@ -88,59 +123,154 @@ class Hierarchy(nn.Module):
     def forward(
         self,
         x_BLD: Float[Tensor, "B L D"],
-        emissions: list[Emission],
+        reading: Reading,
+        outer: Emission | None,
+        base_of: Int[Tensor, "B L"] | None,
         span: Span,
         state: HierarchyState | None,
-    ) -> tuple[Float[Tensor, "B L D"], HierarchyState | None]:
-        """Return (y, state). ``emissions`` hold the closes of this rate and of those inside it."""
+    ) -> tuple[Float[Tensor, "B L D"], Trace, HierarchyState | None]:
+        """Return (y, trace, state).
+
+        Inside another rate, ``outer`` says where that one closes, at bases, and ``base_of`` at
+        which base each position of this rate stands.
+        """
         h_BLD, encoder = self.encoder(x_BLD, span, None if state is None else state.encoder)
-        patches = cut(emissions[0])
-        mean_BPD, max_BPD, pool = pool_patches(
-            h_BLD, patches, span.length, None if state is None else state.pool
-        )
-        # Latents are a residual stream: in the precision of h, under autocast too.
-        z_BPE = self.pool(torch.cat([mean_BPD, max_BPD], -1)).to(h_BLD.dtype)
-        z_BPE, inner = self._think(z_BPE, patches, emissions, span, state)
+        routing, router = self._route(h_BLD, span, state)
+        emission, patcher = self._emit(routing, reading, outer, base_of, span, state)
+        patches = cut(_at_rate(emission, base_of, span))
+        z_BPE, pool = self._pool(h_BLD, patches, span, state)
+        z_BPE, inside, inner = self._think(z_BPE, patches, reading, emission, base_of, span, state)
         # Slot 0 is the latent of the patch closed last before this call; a row starts with BOS,
         # which emits, so that a fresh row never reads it. Two-sided, a position reads its own
         # patch.
         before = z_BPE.new_zeros(z_BPE[:, 0].shape) if state is None else state.latent
+        if routing is not None:
+            share = routing.confidence.gather(1, patches.close)
+            z_BPE = smooth(z_BPE.to(share.dtype), share, before.to(share.dtype)).to(z_BPE.dtype)
         z_BPE = torch.cat([before[:, None], z_BPE], 1)
         up_BPD = self.gate * self.up(self.inner_norm(z_BPE))
         latent = patches.seg if span.two_sided else patches.read
         # Padding after a row whose last position closes a patch is in no patch at all.
         index = (latent + 1).clamp(max=patches.capacity)[..., None]
-        x_BLD = h_BLD + up_BPD.gather(1, index.expand(-1, -1, up_BPD.shape[2]))
-        y_BLD, decoder = self.decoder(x_BLD, span, None if state is None else state.decoder)
+        up_BLD = up_BPD.gather(1, index.expand(-1, -1, up_BPD.shape[2]))
+        trace = Trace([emission, *inside.emissions], inside.ratio_loss)
+        if routing is not None:
+            closes = _at_rate(emission, base_of, span).mask
+            up_BLD = up_BLD * straight_through(routing.confidence, closes).to(up_BLD.dtype)
+            trace = self._weigh(trace, routing, closes, span)
+        y_BLD, decoder = self.decoder(
+            h_BLD + up_BLD, span, None if state is None else state.decoder
+        )
         if state is None:
-            return y_BLD, None
+            return y_BLD, trace, None
         newest = patches.closed[:, None, None].expand(-1, 1, z_BPE.shape[2])
+        latent_BE = z_BPE.gather(1, newest)[:, 0]
         assert encoder is not None
         assert pool is not None
         assert inner is not None
         assert decoder is not None
-        return y_BLD, HierarchyState(encoder, pool, z_BPE.gather(1, newest)[:, 0], inner, decoder)
+        after = HierarchyState(encoder, patcher, router, pool, latent_BE, inner, decoder)
+        return y_BLD, trace, after
+
+    def _route(
+        self, h_BLD: Float[Tensor, "B L D"], span: Span, state: HierarchyState | None
+    ) -> tuple[Routing | None, RouterState | None]:
+        if self.router is None:
+            return None, None
+        routed: tuple[Routing, RouterState | None]
+        routed = self.router(h_BLD, span, None if state is None else state.router)
+        return routed
+
+    def _emit(
+        self,
+        routing: Routing | None,
+        reading: Reading,
+        outer: Emission | None,
+        base_of: Int[Tensor, "B L"] | None,
+        span: Span,
+        state: HierarchyState | None,
+    ) -> tuple[Emission, PatcherState]:
+        """Return (where this rate closes, at bases, state)."""
+        ids, length = reading.ids, reading.length
+        score: Tensor | None = {"entropy": reading.entropy, "track": reading.track}.get(
+            self.patcher.reads
+        )
+        valid = _valid(span)
+        if routing is not None:
+            assert self.router is not None
+            score = self.router.score(routing)
+            if base_of is not None:
+                # Padding goes to one slot more, which is cut off.
+                slot = torch.where(valid, base_of, ids.shape[1])
+                score = score.new_full((len(ids), ids.shape[1] + 1), -1).scatter(1, slot, score)
+                score = score[:, :-1]
+        before = self.patcher.begin(len(ids), ids.device) if state is None else state.patcher
+        emission, after = self.patcher.emit(ids, length, before, outer, score)
+        if routing is not None and self.training and torch.is_grad_enabled():
+            assert self.router is not None
+            self.router.count(routing, valid, emission, length)
+        if span.two_sided:
+            last = torch.arange(ids.shape[1], device=ids.device) == (length - 1)[:, None]
+            capacity = min(emission.capacity + 1, ids.shape[1])
+            emission = emission._replace(mask=emission.mask | last, capacity=capacity)
+        return emission, after
+
+    def _pool(
+        self,
+        h_BLD: Float[Tensor, "B L D"],
+        patches: Patches,
+        span: Span,
+        state: HierarchyState | None,
+    ) -> tuple[Float[Tensor, "B P E"], PoolState | None]:
+        """Return (latents, state): a residual stream, in the precision of h under autocast too."""
+        before = None if state is None else state.pool
+        if self.router is None:
+            mean_BPD, max_BPD, pool = pool_patches(h_BLD, patches, span.length, before)
+            return self.pool(torch.cat([mean_BPD, max_BPD], -1)).to(h_BLD.dtype), pool
+        index = patches.close[..., None].expand(-1, -1, h_BLD.shape[2])
+        return self.pool(h_BLD.gather(1, index)).to(h_BLD.dtype), before
 
     def _think(
         self,
         z_BPE: Float[Tensor, "B P E"],
         patches: Patches,
-        emissions: list[Emission],
+        reading: Reading,
+        emission: Emission,
+        base_of: Int[Tensor, "B L"] | None,
         span: Span,
         state: HierarchyState | None,
-    ) -> tuple[Float[Tensor, "B P E"], "HierarchyState | StackState | None"]:
+    ) -> tuple[Float[Tensor, "B P E"], Trace, "HierarchyState | StackState | None"]:
         """Run the inner network over this call's latents, at the coordinates of their closes."""
         coordinate = span.coordinate.gather(1, patches.close)
         inside = Span(coordinate, patches.closed, span.two_sided)
         before = None if state is None else state.inner
-        answer: tuple[Tensor, HierarchyState | StackState | None]
+        after: HierarchyState | StackState | None
         if isinstance(self.inner, Stack):
-            answer = self.inner(z_BPE, inside, before)
-            return answer
-        closed = torch.arange(patches.capacity, device=z_BPE.device) < patches.closed[:, None]
-        inner = [
-            Emission(mask.gather(1, patches.close) & closed, min(capacity, patches.capacity))
-            for mask, capacity in emissions[1:]
-        ]
-        answer = self.inner(z_BPE, inner, inside, before)
-        return answer
+            z_BPE, after = self.inner(z_BPE, inside, before)
+            return z_BPE, Trace([], None), after
+        bases = patches.close if base_of is None else base_of.gather(1, patches.close)
+        z_BPE, trace, after = self.inner(z_BPE, reading, emission, bases, inside, before)
+        return z_BPE, trace, after
+
+    def _weigh(
+        self, trace: Trace, routing: Routing, closes: Bool[Tensor, "B L"], span: Span
+    ) -> Trace:
+        """Return ``trace`` with this router's ratio loss, where the recipe gives it a weight."""
+        if not self.ratio_weight:
+            return trace
+        loss = self.ratio_weight * ratio_loss(routing, closes, _valid(span), self.ratio)
+        inside = trace.ratio_loss
+        return trace._replace(ratio_loss=loss if inside is None else loss + inside)
+
+
+def _valid(span: Span) -> Bool[Tensor, "B L"]:
+    index = torch.arange(span.coordinate.shape[1], device=span.coordinate.device)
+    return index < span.length[:, None]
+
+
+def _at_rate(emission: Emission, base_of: Int[Tensor, "B L"] | None, span: Span) -> Emission:
+    """Return ``emission``, given at bases, at the positions of a rate."""
+    if base_of is None:
+        return emission
+    mask = emission.mask.gather(1, base_of) & _valid(span)
+    return emission._replace(mask=mask, capacity=min(emission.capacity, mask.shape[1]))

@@ -6,6 +6,7 @@ from hyena_glt.ops.kmer import kmer_codes, kmer_codes_reference, kmer_rows
 from hyena_glt.ops.modal import modal, modal_fft, modal_filter, modal_reference
 from hyena_glt.ops.pool import PoolState, pool_patches, pool_patches_reference
 from hyena_glt.ops.ragged import last_positions
+from hyena_glt.ops.smooth import smooth, smooth_reference
 
 __all__ = [
     "PoolState",
@@ -23,4 +24,6 @@ __all__ = [
     "modal_reference",
     "pool_patches",
     "pool_patches_reference",
+    "smooth",
+    "smooth_reference",
 ]

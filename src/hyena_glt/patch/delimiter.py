@@ -3,11 +3,11 @@
 from math import prod
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from torch import Tensor
 
 from hyena_glt.config import DelimiterPatchConfig
-from hyena_glt.patch.rules import DynamicPatcher
+from hyena_glt.patch.rules import Call, DynamicPatcher, Wanted
 from hyena_glt.tokenize import VOCABULARY_SIZE, Modality, alphabet
 
 # T stands for U too.
@@ -38,13 +38,11 @@ class DelimiterPatcher(DynamicPatcher):
         ends += [share[symbol] * (1 - share[symbol]) for symbol in self.runs]
         self.density = min(1.0, sum(ends))
 
-    def candidates(
-        self, ids: Int[Tensor, "B S"], position: Int[Tensor, "B L"]
-    ) -> Bool[Tensor, "B L"]:
+    def wanted(self, call: Call) -> Wanted:
         """Return where a motif ends and where a run has ended."""
-        total = position.shape[1]
+        total, ids = call.position.shape[1], call.ids
         is_in = {symbol: members.to(ids.device)[ids] for symbol, members in self.members.items()}
-        closes = torch.zeros_like(position, dtype=torch.bool)
+        closes = torch.zeros_like(call.position, dtype=torch.bool)
         for motif in self.motifs:
             start = self.past_bp - (len(motif) - 1)
             found = torch.ones_like(closes)
@@ -54,7 +52,7 @@ class DelimiterPatcher(DynamicPatcher):
         for symbol in self.runs:
             inside = is_in[symbol][:, self.past_bp - 1 :]
             closes = closes | (inside[:, :-1] & ~inside[:, 1:])
-        return closes
+        return Wanted(closes)
 
 
 def _stands_for(symbol: str, modality: Modality) -> str:

@@ -24,6 +24,7 @@ class PatcherState(NamedTuple):
     overflow: Int[Tensor, " B"]  # closes that the block's cap has merged so far
     open_bp: Int[Tensor, " B"]  # bases of the open patch, where the rule is dynamic; else 0
     past: Int[Tensor, "B past_bp"]  # the ids that the rule reaches back to; PAD before BOS
+    carry: Int[Tensor, "B carried"]  # what else the rule remembers
 
 
 class Emission(NamedTuple):
@@ -31,6 +32,7 @@ class Emission(NamedTuple):
 
     mask: Bool[Tensor, "B L"]
     capacity: int  # at least the closes of every row, and 1; no result depends on it
+    overflow: Int[Tensor, " B"]  # closes of the call that a cap has merged
 
 
 class Patches(NamedTuple):
@@ -45,7 +47,7 @@ class Patches(NamedTuple):
 
 def cut(emission: Emission) -> Patches:
     """Return the patches that ``emission`` closes."""
-    emit, capacity = emission
+    emit, capacity = emission.mask, emission.capacity
     batch, length = emit.shape
     inc = emit.long().cumsum(1)
     read = inc - 1

@@ -6,32 +6,38 @@ so prefix = whole, alone = batched = padded and parallel = stepped hold bit for 
 
 from abc import ABC, abstractmethod
 from math import ceil
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Real
 from torch import Tensor
 
-from hyena_glt.config import DynamicPatchConfig, FixedPatchConfig
+from hyena_glt.config import (
+    BLOCK_BP,
+    CalibratedPatchConfig,
+    DynamicPatchConfig,
+    FixedPatchConfig,
+)
+from hyena_glt.errors import PatcherError
 from hyena_glt.patch.emission import Emission, PatcherState
-from hyena_glt.patch.limits import BLOCK_BP, cap_blocks, limit_patches
+from hyena_glt.patch.limits import Limits, limit_patches
 from hyena_glt.tokenize import PAD
+
+T = TypeVar("T")
+
+UNIT = 1024  # entropies are integers, in 1/1024 bit
 
 
 class Patcher(ABC):
     """Says where patches close. Holds no parameters; its config travels in the checkpoint."""
 
-    min_bp: int  # shortest patch, the last of a row apart
+    min_bp: int  # shortest patch; a row's last and those that an anchor ends may be shorter
     max_bp: int  # longest patch; in an inner stage, up to the end of the outer patch
-    past_bp: int = 0  # positions before t that the rule looks at
-
-    @abstractmethod
-    def candidates(
-        self, ids: Int[Tensor, "B S"], position: Int[Tensor, "B L"]
-    ) -> Bool[Tensor, "B L"]:
-        """Return where the rule alone would close a patch; ``position`` 0 is BOS.
-
-        ``ids`` open with ``past_bp`` ids of the past: S = past_bp + L.
-        """
+    past_bp: int = 0  # positions before t whose ids the rule looks at
+    carried: int = 0  # numbers that the rule remembers besides
+    # What ``score`` must hold. entropy: of the letter after each position, in 1/1024 bit (int64).
+    # track: a number a base, NaN where there is none. router: above 0 where a patch may close.
+    reads: Literal["letters", "entropy", "track", "router"] = "letters"
 
     @property
     def mean_bp(self) -> float:
@@ -40,18 +46,45 @@ class Patcher(ABC):
 
     @property
     def cap(self) -> int:
-        """Most closes in a block of 1,024 bases: what ``min_bp`` allows, and one for the phase."""
-        return ceil(BLOCK_BP / self.min_bp) + (self.min_bp > 1)
+        """Most closes in a block of 1,024 bases."""
+        return self._most(BLOCK_BP)
 
     def capacity(self, length: int) -> int:
         """Return the most patches that any ``length`` positions in a row can close (BOS's too)."""
+        return self._most(length)
+
+    def _most(self, length: int) -> int:
+        """Most closes in ``length`` positions without a cap; BOS and the phase may add one."""
         return min(length, ceil(length / self.min_bp) + 1)
 
     def begin(self, batch: int, device: torch.device) -> PatcherState:
         """Return the state before BOS."""
         zero = torch.zeros(batch, dtype=torch.long, device=device)
         past = torch.full((batch, self.past_bp), PAD, device=device)
-        return PatcherState(zero, zero, zero, zero, past)
+        carry = torch.zeros(batch, self.carried, dtype=torch.long, device=device)
+        return PatcherState(zero, zero, zero, zero, past, carry)
+
+    @abstractmethod
+    def emit(
+        self,
+        ids: Int[Tensor, "B L"],
+        length: Int[Tensor, " B"],
+        state: PatcherState,
+        outer: Emission | None = None,
+        score: Real[Tensor, "B L"] | None = None,
+    ) -> tuple[Emission, PatcherState]:
+        """Return (where patches close, state after ``length`` positions of each row).
+
+        Positions from ``length`` on are padding and close nothing. An inner stage's patches close
+        only where those of the ``outer`` stage do. ``score`` is what the rule ``reads`` besides
+        letters.
+        """
+
+
+class GridPatcher(Patcher):
+    """Closes patches by position alone: at base i where (i + 1) % max_bp == frame."""
+
+    frame: int
 
     def emit(
         self,
@@ -59,56 +92,66 @@ class Patcher(ABC):
         length: Int[Tensor, " B"],
         state: PatcherState,
         outer: Emission | None = None,
+        score: Real[Tensor, "B L"] | None = None,
     ) -> tuple[Emission, PatcherState]:
-        """Return (where patches close, state after ``length`` positions of each row).
-
-        Positions from ``length`` on are padding and close nothing. An inner stage's patches close
-        only where those of the ``outer`` stage do.
-        """
+        """As :meth:`Patcher.emit`; base i stands at position i + 1."""
         index = torch.arange(ids.shape[1], device=ids.device)
         position = state.position[:, None] + index
-        emit = self.candidates(ids, position) | (position == 0)
-        mask, after = cap_blocks(emit & (index < length[:, None]), length, state, self.cap)
+        mask = (position % self.max_bp == self.frame) | (position == 0)
+        mask = mask & (index < length[:, None])
         if outer is not None:
             mask = mask & outer.mask
-        return Emission(mask, self.capacity(ids.shape[1])), after
+        emission = Emission(mask, self.capacity(ids.shape[1]), torch.zeros_like(length))
+        return emission, state._replace(position=state.position + length)
 
 
-class NonePatcher(Patcher):
+class NonePatcher(GridPatcher):
     """Every base is a patch."""
 
     min_bp = 1
     max_bp = 1
-
-    def candidates(
-        self, ids: Int[Tensor, "B S"], position: Int[Tensor, "B L"]
-    ) -> Bool[Tensor, "B L"]:
-        """Return true everywhere."""
-        return torch.ones_like(position, dtype=torch.bool)
+    frame = 0
 
 
-class FixedPatcher(Patcher):
-    """A patch closes at base i where (i + 1) % size_bp == frame."""
+class FixedPatcher(GridPatcher):
+    """Every patch has ``size_bp`` bases, the first one apart."""
 
     def __init__(self, config: FixedPatchConfig) -> None:
         self.min_bp = self.max_bp = config.size_bp
         self.frame = config.frame
 
-    def candidates(
-        self, ids: Int[Tensor, "B S"], position: Int[Tensor, "B L"]
-    ) -> Bool[Tensor, "B L"]:
-        """Return true where the phase is right; base i stands at position i + 1."""
-        return position % self.max_bp == self.frame
+
+class Call(NamedTuple):
+    """What a dynamic rule may look at."""
+
+    ids: Int[Tensor, "B S"]  # ``past_bp`` ids of the past, and then the call's: S = past_bp + L
+    position: Int[Tensor, "B L"]  # 0 is BOS
+    length: Int[Tensor, " B"]  # positions from here on are padding
+    score: Real[Tensor, "B L"] | None
+    carry: Int[Tensor, "B carried"]
+
+
+class Wanted(NamedTuple):
+    """Where a rule alone would close patches."""
+
+    candidates: Bool[Tensor, "B L"]
+    anchors: Bool[Tensor, "B L"] | None = None  # close a patch however short it is
+    carry: Int[Tensor, "B carried"] | None = None  # what to remember; None: what was before
 
 
 class DynamicPatcher(Patcher):
-    """Closes patches where the sequence says, within ``min_bp`` and ``max_bp``."""
+    """Closes patches where the sequence says, within ``min_bp``, ``max_bp`` and the cap."""
 
     density: float  # share of a random sequence's positions that are candidates
 
-    def __init__(self, config: DynamicPatchConfig, past_bp: int) -> None:
+    def __init__(self, config: DynamicPatchConfig, past_bp: int = 0) -> None:
         self.min_bp, self.max_bp = config.min_bp, config.max_bp
         self.past_bp = past_bp
+        self._cap = config.cap
+
+    @abstractmethod
+    def wanted(self, call: Call) -> Wanted:
+        """Return where the rule alone would close a patch."""
 
     @property
     def mean_bp(self) -> float:
@@ -116,10 +159,16 @@ class DynamicPatcher(Patcher):
         free_bp = self.max_bp - self.min_bp + 1  # bases at which a candidate may close a patch
         return self.min_bp - 1 + sum((1 - self.density) ** i for i in range(free_bp))
 
-    def begin(self, batch: int, device: torch.device) -> PatcherState:
-        """Return the state before BOS: ``max_bp`` bases are open, so that BOS closes."""
-        state = super().begin(batch, device)
-        return state._replace(open_bp=torch.full_like(state.position, self.max_bp))
+    @property
+    def cap(self) -> int:
+        """Most closes in a block of 1,024 bases: the config's, or what ``min_bp`` allows."""
+        most = self._most(BLOCK_BP)
+        return most if self._cap is None else min(most, self._cap)
+
+    def capacity(self, length: int) -> int:
+        """Return the most patches that any ``length`` positions in a row can close (BOS's too)."""
+        blocks = ceil((length - 1) / BLOCK_BP) + 1
+        return min(self._most(length), 1 + blocks * self.cap)
 
     def emit(
         self,
@@ -127,23 +176,65 @@ class DynamicPatcher(Patcher):
         length: Int[Tensor, " B"],
         state: PatcherState,
         outer: Emission | None = None,
+        score: Real[Tensor, "B L"] | None = None,
     ) -> tuple[Emission, PatcherState]:
         """Return (where patches close, state after ``length`` positions of each row).
 
         As :meth:`Patcher.emit`; but limits count from the close before, and the capacity is what
-        this call's rows need, except in a compiled call, whose shapes are settled before.
+        this call's rows need, except in a compiled call, whose shapes are settled before. Raises
+        PatcherError where a rule isn't calibrated, and where ``score`` is missing.
         """
+        if score is None and self.reads != "letters":
+            raise PatcherError(
+                f"{type(self).__name__}: found no score, expected the {self.reads} that this rule "
+                f"reads; give it to the call, or use a kind of patches that reads letters alone"
+            )
         total = ids.shape[1]
         index = torch.arange(total, device=ids.device)
         seen = torch.cat([state.past, ids], 1)
-        candidates = self.candidates(seen, state.position[:, None] + index)
-        allowed = torch.ones_like(candidates) if outer is None else outer.mask
-        mask, open_bp = limit_patches(
-            candidates, allowed, length, state.open_bp, self.min_bp, self.max_bp
+        position = state.position[:, None] + index
+        wanted = self.wanted(Call(seen, position, length, score, state.carry))
+        cap = self.cap if self.cap < self._most(BLOCK_BP) else None
+        mask, after = limit_patches(
+            wanted.candidates,
+            length,
+            state,
+            Limits(self.min_bp, self.max_bp, cap),
+            wanted.anchors,
+            None if outer is None else outer.mask,
         )
-        mask, after = cap_blocks(mask, length, state, self.cap)
         past = seen.gather(1, length[:, None] + torch.arange(self.past_bp, device=ids.device))
+        carry = state.carry if wanted.carry is None else wanted.carry
         capacity = self.capacity(total)
         if not torch.compiler.is_compiling():
             capacity = min(capacity, max(1, int(mask.sum(1).max())))
-        return Emission(mask, capacity), after._replace(open_bp=open_bp, past=past)
+        emission = Emission(mask, capacity, after.overflow - state.overflow)
+        return emission, after._replace(past=past, carry=carry)
+
+
+class CalibratedPatcher(DynamicPatcher):
+    """A rule with a number that is found for a wanted mean patch."""
+
+    def __init__(self, config: CalibratedPatchConfig, past_bp: int = 0) -> None:
+        super().__init__(config, past_bp)
+        self._mean_bp = config.mean_bp
+
+    @property
+    def mean_bp(self) -> float:
+        """The mean patch that the rule is calibrated to."""
+        return self._mean_bp
+
+
+def calibrated(found: T | None, name: str) -> T:
+    """Return ``found``; raises PatcherError where it is None, with the setting's ``name``."""
+    if found is None:
+        raise PatcherError(
+            f"patches are not calibrated: {name} is None; set it, or find it with "
+            "`hyena-glt patch calibrate`; training finds it before its first step"
+        )
+    return found
+
+
+def in_units(bits: float) -> int:
+    """Return ``bits`` as the whole number of 1/1024 bit that entropies are compared with."""
+    return round(bits * UNIT)

@@ -4,18 +4,15 @@ Which k-mers are, is a matter of their letters alone, so that the same words clo
 they stand (Edgar 2021, PeerJ 9:e10805).
 """
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from hyena_glt.config import SyncmerPatchConfig
-from hyena_glt.patch.rules import DynamicPatcher
-from hyena_glt.tokenize import VOCABULARY_SIZE, alphabet
+from hyena_glt.patch.rules import Call, DynamicPatcher, Wanted
+from hyena_glt.patch.words import letter_table, letters_of, mix, window_least, word_codes
 
 BASES = 4
-# Odd 64-bit multipliers of the finaliser of MurmurHash3 (Appleby 2011, public domain).
-_MULTIPLIERS = (-49064778989728563, -4265267296055464877)
 
 
 class SyncmerPatcher(DynamicPatcher):
@@ -26,15 +23,12 @@ class SyncmerPatcher(DynamicPatcher):
         self.k, self.s = config.k, config.s
         # Two of the window's s-mers are at its ends, and any may be the smallest.
         self.density = 2 / (config.k - config.s + 1)
-        ids = np.arange(VOCABULARY_SIZE, dtype=np.uint8)
-        # T = U and either case: what alphabet("rna") says of ids is the same.
-        self.index_of = torch.from_numpy(alphabet("dna").letter_index(ids)).long()
+        # What the alphabet of RNA says of ids is the same.
+        self.letters = letter_table("dna")
 
-    def candidates(
-        self, ids: Int[Tensor, "B S"], position: Int[Tensor, "B L"]
-    ) -> Bool[Tensor, "B L"]:
+    def wanted(self, call: Call) -> Wanted:
         """Return where a closed syncmer ends."""
-        return closed_syncmers(self.index_of.to(ids.device)[ids], self.k, self.s)
+        return Wanted(closed_syncmers(letters_of(self.letters, call.ids), self.k, self.s))
 
 
 def closed_syncmers(letters: Int[Tensor, "B S"], k: int, s: int) -> Bool[Tensor, "B S-{k}+1"]:
@@ -44,14 +38,11 @@ def closed_syncmers(letters: Int[Tensor, "B S"], k: int, s: int) -> Bool[Tensor,
     compared by a fixed hash of theirs; where the smallest stands more than once, one at an end of
     the window is enough.
     """
-    size = letters.shape[1] - s + 1
-    code = torch.zeros_like(letters[:, :size])
-    for j in range(s):
-        code = code * BASES + letters[:, j : j + size]
-    windows = _mix(code).unfold(1, k - s + 1, 1)
-    least = windows.amin(-1)
-    known = (letters >= 0).unfold(1, k, 1).all(-1)
-    return known & ((windows[..., 0] == least) | (windows[..., -1] == least))
+    rank = mix(word_codes(letters, s, BASES))
+    least = window_least(rank, k - s + 1)
+    known = window_least(letters, k) >= 0
+    size = least.shape[1]
+    return known & ((rank[:, :size] == least) | (rank[:, k - s :] == least))
 
 
 def closed_syncmers_reference(
@@ -70,13 +61,5 @@ def _is_closed_syncmer(window: list[int], s: int) -> bool:
         return False
     words = (window[i : i + s] for i in range(len(window) - s + 1))
     codes = [sum(letter * BASES**j for j, letter in enumerate(reversed(word))) for word in words]
-    ranks = _mix(torch.tensor(codes)).tolist()
+    ranks = mix(torch.tensor(codes)).tolist()
     return min(ranks) in (ranks[0], ranks[-1])
-
-
-def _mix(code: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
-    """A one-to-one scramble of 64-bit numbers, so that no order of letters is favoured."""
-    mixed = code
-    for multiplier in _MULTIPLIERS:
-        mixed = (mixed ^ ((mixed >> 33) & 0x7FFFFFFF)) * multiplier
-    return mixed ^ ((mixed >> 33) & 0x7FFFFFFF)

@@ -4,6 +4,7 @@ from hyena_glt.score.annotation import INFO, BadRecord, OnRecord, Scorer, Tally,
 from hyena_glt.score.files import effects_of, write_effects
 from hyena_glt.score.likelihood import (
     SequenceScore,
+    Tracks,
     read_both_strands,
     score_sequences,
     surprisal_bits,
@@ -31,6 +32,7 @@ __all__ = [
     "SequenceScore",
     "Substitution",
     "Tally",
+    "Tracks",
     "annotate",
     "check_out",
     "effects_of",

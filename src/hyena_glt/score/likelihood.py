@@ -14,13 +14,15 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from hyena_glt.data import rows_of
-from hyena_glt.errors import DirectionError
+from hyena_glt.data import rows_of, track_rows_of
+from hyena_glt.errors import DirectionError, SequenceError
 from hyena_glt.model import HyenaGLT
 from hyena_glt.stream import PIECE_BP
 from hyena_glt.tokenize import encode
 
 BATCH_BP = 32_768  # positions in memory at once
+
+Tracks = Sequence[np.ndarray[tuple[int], np.dtype[np.float32]]]  # a score a base of each sequence
 
 
 class SequenceScore(NamedTuple):
@@ -39,18 +41,25 @@ class SequenceScore(NamedTuple):
 
 
 def score_sequences(
-    network: HyenaGLT, sequences: Sequence[str], both_strands: bool | None = None
+    network: HyenaGLT,
+    sequences: Sequence[str],
+    both_strands: bool | None = None,
+    tracks: Tracks | None = None,
 ) -> list[SequenceScore]:
     """Return each sequence's score, in order.
+
+    A network whose patches read a track needs the ``tracks`` of the sequences, a score a base, and
+    its likelihoods are conditional on them: no bits per base to compare with other models'.
 
     With ``both_strands`` (default: true under ``rc: average``) the log-likelihood is the mean of a
     sequence's and its reverse complement's. Raises SequenceError for a letter that the
     modality doesn't have, and for two strands of a protein; DirectionError for a bidirectional
-    model, whose answers for single bases don't multiply to a sequence's likelihood.
+    model, whose answers for single bases don't multiply to a sequence's likelihood; PatcherError
+    where tracks are missing.
     """
     scores = []
     for sequence, surprisal in zip(
-        sequences, surprisal_bits(network, sequences, both_strands), strict=True
+        sequences, surprisal_bits(network, sequences, both_strands, tracks), strict=True
     ):
         known = surprisal[~np.isnan(surprisal)]
         loglik_nats = -math.fsum(known) * math.log(2)
@@ -59,7 +68,10 @@ def score_sequences(
 
 
 def surprisal_bits(
-    network: HyenaGLT, sequences: Sequence[str], both_strands: bool | None = None
+    network: HyenaGLT,
+    sequences: Sequence[str],
+    both_strands: bool | None = None,
+    tracks: Tracks | None = None,
 ) -> list[Float64[np.ndarray, " L"]]:
     """Return -log2 p(base | bases before it) of every base, nan where a base is no letter (N).
 
@@ -74,10 +86,13 @@ def surprisal_bits(
     ids = [encode(sequence) for sequence in sequences]
     for number, row in enumerate(ids):
         network.alphabet.validate(row, f"sequence {number + 1}")
-    forward = _surprisal(network, ids)
+    _check_tracks(ids, tracks)
+    forward = _surprisal(network, ids, tracks)
     if not read_both_strands(network, both_strands):
         return forward
-    backward = _surprisal(network, [network.alphabet.reverse_complement(row) for row in ids])
+    turned = None if tracks is None else [track[::-1].copy() for track in tracks]
+    other = [network.alphabet.reverse_complement(row) for row in ids]
+    backward = _surprisal(network, other, turned)
     return [(f + b[::-1]) / 2 for f, b in zip(forward, backward, strict=True)]
 
 
@@ -86,8 +101,23 @@ def read_both_strands(network: HyenaGLT, asked: bool | None) -> bool:
     return network.rc == "average" if asked is None else asked
 
 
+def _check_tracks(
+    ids: list[np.ndarray[tuple[int], np.dtype[np.uint8]]], tracks: Tracks | None
+) -> None:
+    if tracks is None:
+        return
+    found, expected = [len(track) for track in tracks], [len(row) for row in ids]
+    if found != expected:
+        raise SequenceError(
+            f"tracks have {found[:8]} scores where sequences have {expected[:8]} bases; give one "
+            "score a base (NaN where there is none), a track for each sequence"
+        )
+
+
 def _surprisal(
-    network: HyenaGLT, ids: list[np.ndarray[tuple[int], np.dtype[np.uint8]]]
+    network: HyenaGLT,
+    ids: list[np.ndarray[tuple[int], np.dtype[np.uint8]]],
+    tracks: Tracks | None,
 ) -> list[Float64[np.ndarray, " L"]]:
     """Group rows of like length, so that little is padding; a row above PIECE_BP is alone."""
     results: list[Float64[np.ndarray, " L"]] = [np.zeros(0) for _ in ids]
@@ -96,14 +126,17 @@ def _surprisal(
         longest = len(ids[waiting[-1]])
         group = waiting[-max(1, BATCH_BP // longest) :] if longest <= PIECE_BP else waiting[-1:]
         del waiting[-len(group) :]
-        for i, row in zip(group, _read(network, [ids[i] for i in group]), strict=True):
+        scores = None if tracks is None else [tracks[i] for i in group]
+        for i, row in zip(group, _read(network, [ids[i] for i in group], scores), strict=True):
             results[i] = row
     return results
 
 
 @torch.no_grad()
 def _read(
-    network: HyenaGLT, ids: list[np.ndarray[tuple[int], np.dtype[np.uint8]]]
+    network: HyenaGLT,
+    ids: list[np.ndarray[tuple[int], np.dtype[np.uint8]]],
+    tracks: Tracks | None,
 ) -> list[Float64[np.ndarray, " L"]]:
     """Return the surprisal of a group of rows, piece by piece where they are long."""
     device = next(network.parameters()).device
@@ -112,7 +145,10 @@ def _read(
     bits = [np.empty(len(row)) for row in ids]
     for start in range(0, total, PIECE_BP):
         piece, length = rows_of(ids, start, start + PIECE_BP)
-        output = network(piece.to(device), length.to(device), state)
+        track = (
+            None if tracks is None else track_rows_of(tracks, start, start + PIECE_BP).to(device)
+        )
+        output = network(piece.to(device), length.to(device), state, track=track)
         state = output.state
         targets = [row[start : start + PIECE_BP] for row in ids]
         found = _bits(network, output.logits, targets)

@@ -15,6 +15,7 @@ from hyena_glt.errors import TrainingError
 from hyena_glt.model import HyenaGLT
 from hyena_glt.objective import base_loss, kind_shares, named_bits
 from hyena_glt.train.optimiser import build_optimisers, rate_at
+from hyena_glt.train.patches import PatchTally
 
 
 class TrainingModule(LightningModule):
@@ -41,6 +42,7 @@ class TrainingModule(LightningModule):
         self.done_steps = 0
         self.read_bases = 0
         self.empty_batches = 0
+        self._patches = PatchTally()
         self._rng: torch.Tensor | None = None
         self._last_s = time.monotonic()
 
@@ -83,11 +85,17 @@ class TrainingModule(LightningModule):
         nll = torch.zeros((), device=self.device)
         size = self.config.micro_batch_windows or len(batch.ids)
         for first in range(0, len(batch.ids), size):
-            part = Batch(*(tensor[first : first + size] for tensor in batch))
-            logits = self.network(part.ids, part.length, two_sided=kind == "masked").logits
-            loss = base_loss(logits, part.target, part.weight)
-            self.manual_backward(share * (loss.nll_nats / total))
+            part = batch.rows(first, first + size)
+            output = self.network(
+                part.ids, part.length, two_sided=kind == "masked", track=part.track
+            )
+            loss = base_loss(output.logits, part.target, part.weight)
+            objective = loss.nll_nats / total
+            if output.ratio_loss is not None:
+                objective = objective + output.ratio_loss * len(part.ids) / len(batch.ids)
+            self.manual_backward(share * objective)
             nll += loss.nll_nats.detach()
+            self._patches.count(output.emissions, part.length)
         return (nll / total).item() / math.log(2)
 
     def _step(self, bits: float) -> None:
@@ -110,6 +118,7 @@ class TrainingModule(LightningModule):
                 group["lr"] = share * raw.defaults["lr"]
             optimiser.step()
             optimiser.zero_grad()
+        self.network.end_step()
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.done_steps += 1
@@ -120,6 +129,7 @@ class TrainingModule(LightningModule):
         speed = bases / (now - self._last_s) / 1e3
         self._last_s = now
         self.log_dict({**bits, "kb_per_s": speed}, prog_bar=True)
+        self.log_dict(self._patches.take())
         self.log("step", float(self.done_steps))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What a run is, written down when it starts: so that a resumed run is the same run."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,8 @@ class TrainingReport:
     validation_bits_per_base: float | None  # None: terminated before the first validation
     seconds: float
     stopped: Literal["finished", "early", "terminated"]
+    renamed_contigs: dict[str, str] = field(default_factory=dict)  # a track's name: the genome's
+    side_information: bool = False  # true: bits per base are conditional on a track
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""

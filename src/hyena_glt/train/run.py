@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from hyena_glt.calibrate import prepare_in
 from hyena_glt.checkpoint import (
     Checkpoint,
     Provenance,
@@ -23,8 +24,10 @@ from hyena_glt.data import (
     Source,
     Window,
     collate,
+    data_checksums,
     held_windows,
     open_sources,
+    renamed_contigs,
     splits_of,
     training_loader,
     training_windows,
@@ -92,7 +95,7 @@ def train(
             )
     record = RunRecord(
         recipe=recipe.model_dump(mode="json"),
-        data_sha256={source.name: source.sha256 for source in sources},
+        data_sha256=data_checksums(sources, recipe),
         splits={name: split.as_data() for name, split in splits.items()},
         command=command,
         initialised_from=None if init_from is None else str(init_from),
@@ -102,12 +105,14 @@ def train(
         finish_replacement(out / "checkpoint")
         if (ended := read_report(out)) is not None:
             return ended
-    torch.manual_seed(recipe.seed)
-    network = HyenaGLT(recipe.model, recipe.modality)
-    if record.initialised_from is not None:
-        _take_weights(network, Path(record.initialised_from))
+    network = _network(recipe, record)
     if not resume:
         begin_record(out, record)
+    prepared = prepare_in(out, recipe, sources)
+    if prepared.recipe != recipe:
+        recipe = prepared.recipe
+        network = _network(recipe, record)
+    prepared.fill(network)
 
     def keep_best(best: HyenaGLT, done_steps: int, bases: int, bits: float) -> None:
         provenance = Provenance(
@@ -135,17 +140,32 @@ def train(
         validation_bits_per_base=rhythm.best_bits,
         seconds=rhythm.seconds(),
         stopped="terminated" if rhythm.terminated else stopped,
+        side_information=recipe.side_information,
+        renamed_contigs=renamed_contigs(sources),
     )
     if not rhythm.terminated:
         write_report(out, report)
     return report
 
 
+def _network(recipe: Recipe, record: RunRecord) -> HyenaGLT:
+    """Return the network as the run starts; the seed alone decides its numbers."""
+    torch.manual_seed(recipe.seed)
+    network = HyenaGLT(recipe.model, recipe.modality)
+    if record.initialised_from is not None:
+        _take_weights(network, Path(record.initialised_from))
+    return network
+
+
 def _take_weights(network: HyenaGLT, folder: Path) -> None:
+    """Give ``network`` the weights in ``folder``; its entropy model is of its own regions."""
     found = load_checkpoint(folder)
+    weights = {name: t for name, t in found.weights.items() if not name.startswith("entropy.")}
+    own = network.state_dict()
+    weights.update({name: t for name, t in own.items() if name.startswith("entropy.")})
     problem = None
     try:
-        network.load_state_dict(found.weights)
+        network.load_state_dict(weights)
     except RuntimeError as error:
         problem = str(error).splitlines()[-1].strip()
     if found.recipe.modality != network.alphabet.modality:
@@ -153,7 +173,7 @@ def _take_weights(network: HyenaGLT, folder: Path) -> None:
     if problem is not None:
         raise CheckpointError(
             f"{folder}: its weights don't fit this recipe ({problem}); --init-from needs the same "
-            "model section and modality"
+            "model section, patches that are pooled apart, and modality"
         )
 
 
@@ -169,9 +189,11 @@ def mean_bits(
     weight: dict[Kind, float] = {}
     for start in range(0, len(windows), batch_windows):
         for kind, batch in collate(windows[start : start + batch_windows]).items():
-            ids, length, target, weights = (tensor.to(device) for tensor in batch)
-            logits = network(ids, length, two_sided=kind == "masked").logits
-            loss = base_loss(logits, target, weights)
+            batch = batch.to(device)
+            logits = network(
+                batch.ids, batch.length, two_sided=kind == "masked", track=batch.track
+            ).logits
+            loss = base_loss(logits, batch.target, batch.weight)
             nll[kind] = nll.get(kind, 0.0) + loss.nll_nats.item()
             weight[kind] = weight.get(kind, 0.0) + loss.weight.item()
     if 0 in weight.values():

@@ -1,0 +1,69 @@
+"""A trained network under another rule: patches of the same contract can be exchanged."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from hyena_glt.calibrate.prepare import Prepared, prepare
+from hyena_glt.calibrate.search import is_open
+from hyena_glt.checkpoint import Checkpoint, build_network
+from hyena_glt.config import Recipe, with_overrides
+from hyena_glt.data import Source, open_sources
+from hyena_glt.errors import CalibrationError, CheckpointError
+
+
+def repatched(checkpoint: Checkpoint, overrides: Sequence[str]) -> Checkpoint:
+    """Return ``checkpoint`` with another rule, such as ``model.stages.0.patch={kind: budget}``.
+
+    The weights stay; entropy model and numbers are found on the checkpoint's own training regions,
+    whose files must be there, unchanged. Patches that are pooled can be exchanged for each other;
+    learned ones, which select, can't. Raises RecipeError, CalibrationError or CheckpointError.
+    """
+    recipe = with_overrides(checkpoint.recipe, overrides)
+    prepared = prepared_alone(recipe, checkpoint)
+    weights = {
+        name: tensor
+        for name, tensor in checkpoint.weights.items()
+        if not name.startswith("entropy.")
+    }
+    weights.update({f"entropy.{name}": tensor for name, tensor in prepared.entropy.items()})
+    found = Checkpoint(
+        recipe=prepared.recipe,
+        weights=weights,
+        splits=checkpoint.splits,
+        provenance=checkpoint.provenance,
+    )
+    try:
+        build_network(found)
+    except CheckpointError:
+        raise CalibrationError(
+            f"checkpoint {recipe.name!r}: its weights don't fit a network with these patches; "
+            "pooled patches can take each other's place, but not that of learned ones, and the "
+            "rest of the model section must stay as it is"
+        ) from None
+    return found
+
+
+def prepared_alone(recipe: Recipe, checkpoint: Checkpoint | None = None) -> Prepared:
+    """Return ``recipe`` made whole without a run's folder; reads genomes only where it must.
+
+    With a ``checkpoint`` the genomes must be the files that it was trained on.
+    """
+    if recipe.model.entropy is None and not any(is_open(s.patch) for s in recipe.model.stages):
+        return Prepared(recipe, {}, ())
+    with tempfile.TemporaryDirectory() as cache:
+        sources = open_sources(recipe, Path(cache))
+        if checkpoint is not None:
+            _check_same(sources, checkpoint)
+        return prepare(recipe, sources)
+
+
+def _check_same(sources: Sequence[Source], checkpoint: Checkpoint) -> None:
+    for source in sources:
+        expected = checkpoint.provenance.data_sha256.get(source.name)
+        if source.sha256 != expected:
+            raise CalibrationError(
+                f"{source.name}: isn't the file that checkpoint {checkpoint.recipe.name!r} was "
+                "trained on (its SHA-256 differs), so that its training regions aren't known; put "
+                "that file back, or give the rule its number"
+            )
