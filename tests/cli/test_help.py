@@ -10,7 +10,8 @@ import hyena_glt
 from cli.asking import Run
 
 SCORE = ["score", "score fasta", "score vcf", "score saturation"]
-VERBS = ["", "train", "info", *SCORE, "embed", "generate", "schema", "demo"]
+PATCH = ["patch", "patch map", "patch calibrate"]
+VERBS = ["", "train", "info", *SCORE, *PATCH, "embed", "generate", "schema", "demo"]
 SLOW = {"torch", "lightning", "numpy", "pysam", "matplotlib", "hyena_glt.config"}
 LOADED = """
 import json, sys

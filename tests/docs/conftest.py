@@ -39,6 +39,8 @@ def demo_like_folder(tmp_path: Path) -> Path:
     write_fasta(tmp_path / "sequences.fa", [Record("a", "", letters[:99]), Record("b", "", "ATG")])
     write_fasta(tmp_path / "prompts.fa", [Record("a", "", letters[:60]), Record("b", "", "ATG")])
     (tmp_path / "regions.bed").write_text("held\t60\t90\tgene\t0\t-\nheld\t100\t130\n")
+    gene = "held\ttest\tCDS\t61\t120\t.\t+\t0\tID=gene1"
+    (tmp_path / "genes.gff3").write_text(f"##gff-version 3\n{gene}\n")
     columns = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
     records = ["held\t60\trs1\tG\tA,T\t.\tPASS\tDB", "held\t61\t.\tA\tATT\t.\tPASS\t."]
     lines = ["##fileformat=VCFv4.3", columns, *records]

@@ -11,6 +11,7 @@ from hyena_glt.cli.demo import demo
 from hyena_glt.cli.embed import embed
 from hyena_glt.cli.generate import generate
 from hyena_glt.cli.info import info
+from hyena_glt.cli.patch import MapByDefault, calibrate, draw
 from hyena_glt.cli.score import fasta
 from hyena_glt.cli.score_saturation import saturation
 from hyena_glt.cli.score_vcf import vcf
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 score_app = typer.Typer(no_args_is_help=True)
+patch_app = typer.Typer(cls=MapByDefault)
 
 app.command()(train)
 app.command()(info)
@@ -32,6 +34,9 @@ app.add_typer(score_app, name="score")
 score_app.command("fasta")(fasta)
 score_app.command("vcf")(vcf)
 score_app.command("saturation")(saturation)
+app.add_typer(patch_app, name="patch")
+patch_app.command("map")(draw)
+patch_app.command("calibrate")(calibrate)
 app.command()(embed)
 app.command()(generate)
 
@@ -41,6 +46,14 @@ def score() -> None:
     """Ask a model how likely sequences and variants are.
 
     Example: hyena-glt score fasta runs/demo/checkpoint genome.fa --out t.tsv
+    """
+
+
+@patch_app.callback()
+def patch() -> None:
+    """Draw a model's patches along sequences, or find a rule's threshold.
+
+    Example: hyena-glt patch runs/demo/checkpoint genome.fa --out runs/map
     """
 
 

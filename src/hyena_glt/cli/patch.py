@@ -1,0 +1,130 @@
+"""``hyena-glt patch``: where patches lie, what they fall on, and how surprising each base is."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from hyena_glt.cli.options import Device, Json
+from hyena_glt.cli.verbs import show_json
+
+MEAN_BP = 6.0
+_DEFAULT = "map"
+
+
+class MapByDefault(TyperGroup):
+    """A group whose first word may be left out: then it is ``map``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return what the group doesn't read, with the verb in front of it."""
+        if not args or args[0] not in self.commands:
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+def draw(
+    source: Annotated[
+        str, typer.Argument(metavar="CKPT|RECIPE", help="A checkpoint, a YAML file, or: demo.")
+    ],
+    sequences: Annotated[
+        Path, typer.Argument(metavar="FASTA", help="FASTA or FASTQ: plain, gzip or bgzip.")
+    ],
+    *,
+    out: Annotated[Path, typer.Option(help="The folder to write; it must not be there yet.")],
+    kind: Annotated[
+        Literal[
+            "none", "fixed", "syncmer", "entropy", "entropy_jump", "entropy_dual", "budget", "bpe"
+        ]
+        | None,
+        typer.Option(help="Another rule, drawn beside the model's own."),
+    ] = None,
+    mean_bp: Annotated[
+        float | None,
+        typer.Option(
+            min=1, help=f"Mean patch of --kind; default: {MEAN_BP:g}.", show_default=False
+        ),
+    ] = None,
+    annotation: Annotated[
+        Path | None, typer.Option(help="Features of the sequences: GFF3, GTF or BED.")
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONTIG:START-END",
+            help="What region.png shows, 0-based; default: the first 5 kb with genes.",
+        ),
+    ] = None,
+    track: Annotated[
+        Path | None,
+        typer.Option(help="A score a base, for patches of kind track: bedGraph, bigWig or .npz."),
+    ] = None,
+    figures: Annotated[Literal["png", "svg"], typer.Option(help="The pictures' format.")] = "png",
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Draw a model's patches along sequences, for a genome browser and as pictures.
+
+    Writes patches.bed, entropy and surprisal as .bedgraph and .bw (where the
+    model has them; a recipe has no surprisal), summary.json, and pictures of
+    patch lengths, of a region, and with --annotation of means around codons,
+    exons and transcription starts. Each record is read as a document of its
+    own. 'hyena-glt patch calibrate' shows how patches hang on their threshold.
+
+    Example: hyena-glt patch runs/demo/checkpoint genome.fa --out runs/map
+    """
+    if kind is None and mean_bp is not None:
+        raise typer.BadParameter("--mean-bp is for another rule; give --kind too")
+    if kind == "none" and mean_bp is not None:
+        raise typer.BadParameter("--kind none has patches of 1 bp; leave --mean-bp out")
+    from hyena_glt.api import check_device
+    from hyena_glt.cli.patch_files import check_folder, write_maps
+    from hyena_glt.cli.patch_summary import show_summary
+    from hyena_glt.cli.patchers import open_scores, other_patches, own_patches
+
+    check_device(device)
+    check_folder(out)
+    own = own_patches(source, device)
+    other = None if kind is None else other_patches(own, kind, mean_bp or MEAN_BP, device)
+    summary = write_maps(
+        own,
+        other,
+        sequences,
+        out,
+        annotation=annotation,
+        region=region,
+        track=open_scores(own, track),
+        figures=figures,
+    )
+    if as_json:
+        show_json({"out": str(out), **summary})
+    else:
+        show_summary(out, summary)
+
+
+def calibrate(
+    source: Annotated[
+        str, typer.Argument(metavar="CKPT|RECIPE", help="A checkpoint, a YAML file, or: demo.")
+    ],
+    *,
+    mean_bp: Annotated[float, typer.Option(min=1, help="The mean patch wanted, in bases.")],
+    kind: Annotated[
+        Literal["entropy", "entropy_jump", "entropy_dual", "budget", "bpe"] | None,
+        typer.Option(help="A rule; default: that of the model's first stage."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find the threshold or budget that gives patches a mean length, and how much hangs on it.
+
+    It is found on training regions and tried on the validation region. Nothing
+    is written: 'train' calibrates a recipe by itself.
+
+    Example: hyena-glt patch calibrate demo --kind budget --mean-bp 6
+    """
+    from hyena_glt.cli.calibration import calibrate_source, show_calibration
+
+    found = calibrate_source(source, kind, mean_bp)
+    if as_json:
+        show_json(found)
+    else:
+        show_calibration(found)

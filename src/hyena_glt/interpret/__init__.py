@@ -1,0 +1,36 @@
+"""Takes a network and contigs; gives where its patches lie, what they fall on, and pictures."""
+
+from hyena_glt.interpret.annotation import (
+    Annotation,
+    Landmark,
+    Mark,
+    genes_of,
+    landmarks_of,
+)
+from hyena_glt.interpret.codons import Against, Positions
+from hyena_glt.interpret.figures import RegionView, draw_lengths, draw_profiles, draw_region
+from hyena_glt.interpret.patch_map import PatchMap, closes_of, map_contig
+from hyena_glt.interpret.profiles import Profile, Profiles
+from hyena_glt.interpret.summary import Agreement, DeletionAgreement, Lengths
+
+__all__ = [
+    "Against",
+    "Agreement",
+    "Annotation",
+    "DeletionAgreement",
+    "Landmark",
+    "Lengths",
+    "Mark",
+    "PatchMap",
+    "Positions",
+    "Profile",
+    "Profiles",
+    "RegionView",
+    "closes_of",
+    "draw_lengths",
+    "draw_profiles",
+    "draw_region",
+    "genes_of",
+    "landmarks_of",
+    "map_contig",
+]
