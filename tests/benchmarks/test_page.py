@@ -1,0 +1,96 @@
+"""The page: its verdict is what the held-out blocks say, and what was not run is shown."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from patching.page import page_text, verdict
+from patching.plan import BEST_DYNAMIC, BOUNDARIES, PHASES, Cell, all_cells
+
+PLAN: dict[str, Any] = {
+    "phases": PHASES,
+    "block_bp": 8192,
+    "boundaries": BOUNDARIES,
+    "decision": {"least_gain_bits": 0.005, "by": "as the plan says"},
+    "choice": {"by": "lowest bits"},
+    "cells": [cell.name for cell in all_cells()],
+}
+
+
+def cell(rule: str, bits: float) -> dict[str, Any]:
+    return {
+        "rule": "budget" if rule == BEST_DYNAMIC else rule,
+        "bases": 8_000_000,
+        "validation_bits_per_base": bits,
+        "curve": [[4_000_000, bits + 0.1], [8_000_000, bits]],
+        "bases_per_second": 5_000 if rule == BEST_DYNAMIC else 10_000,
+        "forward_flops_per_base": 1_195_168,
+        "parameters": 2_097_428,
+        "table_parameters": 11_184_128,
+        "mean_patch_bp": [6.0],
+        "overflow_share": 0.0,
+        "deletion_agreement_near": None,
+        "deletion_agreement_far": 0.5,
+        "bf16_agreement": 1.0,
+        "heldout_bits": (bits + np.linspace(-0.1, 0.1, 64)).tolist(),
+        "machine": {"processor": "abacus"},
+    }
+
+
+def confirmed(gains: dict[str, float]) -> dict[str, dict[str, Any]]:
+    """The confirmation with a gain of the dynamic rule on each genome; learned loses a little."""
+    done = {}
+    for genome, gain in gains.items():
+        for seed in PHASES["confirm"]["seeds"]:
+            noise = 1e-4 * seed
+            for rule, bits in (("fixed_6", 1.9), (BEST_DYNAMIC, 1.9 - gain), ("learned", 1.901)):
+                bits += noise if rule == "learned" else 0
+                done[Cell("confirm", genome, rule, seed).name] = cell(rule, bits)
+    return done
+
+
+def test_before_the_confirmation_the_default_stays() -> None:
+    page = page_text(PLAN, {})
+    first = "# The confirmation has not been run to its end: the default stays `fixed`\n"
+    assert page.startswith(first)
+    assert "| `entropy_jump` | 0 | not run | not run | not run |" in page
+    done = confirmed({"ecoli_k12": 0.1, "human_chr20": 0.1})
+    del done["confirm/human_chr20/best_dynamic/13"]
+    assert "not been run to its end" in verdict(PLAN, done)
+
+
+@pytest.mark.parametrize(
+    ("gains", "expected"),
+    [
+        ((0.02, 0.02), "`budget` beats `fixed` of 6 by more than 0.005"),
+        ((0.02, 0.004), "outside the interval on every genome (`budget` does on ecoli_k12)"),
+        ((0.004, 0.004), "The default stays `fixed`: no dynamic rule beats `fixed` of 6"),
+    ],
+)
+def test_the_verdict_needs_the_whole_interval_on_every_genome(
+    gains: tuple[float, float], expected: str
+) -> None:
+    done = confirmed(dict(zip(("ecoli_k12", "human_chr20"), gains, strict=True)))
+    assert expected in verdict(PLAN, done)
+
+
+def test_a_slower_rule_is_read_where_the_reference_had_ended() -> None:
+    page = page_text(PLAN, confirmed({"ecoli_k12": 0.02, "human_chr20": 0.02}))
+    (row,) = (
+        line
+        for line in page.split("### Confirmation: ecoli_k12")[1].splitlines()[:8]
+        if line.startswith("| `budget`")
+    )
+    # At half its bases, as fast as half of the reference's speed lets it.
+    expected = ["1.8800", "-0.0200 (-0.0200 to -0.0200)", "1.9800", "1.8800"]
+    assert row == f"| `budget` | 3 | {' | '.join(expected)} | -0.0200 [-0.0200, -0.0200] |"
+
+
+def test_without_arguments_the_state_is_printed() -> None:
+    script = Path(__file__).parents[2] / "benchmarks" / "patchers.py"
+    done = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout).keys() >= {"plan"}
