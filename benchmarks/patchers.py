@@ -4,6 +4,7 @@
     python benchmarks/patchers.py plan                # writes the plan down, before the first run
     python benchmarks/patchers.py screen [--jobs 2] [--only REGEX] [--minutes N]
     python benchmarks/patchers.py confirm | gpu       # the same, on what the screen has chosen
+    python benchmarks/patchers.py speed               # training steps of all arms, in turns
     python benchmarks/patchers.py report              # writes docs/results/patchers.md
 
 A run goes on where it was stopped, and a finished one is kept in benchmarks/results/patchers.json
@@ -33,11 +34,13 @@ from patching.plan import (
 )
 from patching.results import PlanError, read_results
 from patching.running import launcher, run_side_by_side
+from patching.speed import step_speeds
 
 from hyena_glt.errors import HyenaGLTError
 from hyena_glt.io import replacing_file
 
 RESULTS_PATH = RESULTS / "patchers.json"
+SPEEDS_PATH = RESULTS / "patchers.speed.json"
 PAGE_PATH = RESULTS.parents[1] / "docs" / "results" / "patchers.md"
 PHASES = ("screen", "confirm", "gpu")
 STOPPED = 75  # exit status of a cell that was stopped and can be gone on from (EX_TEMPFAIL)
@@ -106,10 +109,26 @@ def run_phase(
     return len(failed)
 
 
+def write_speeds(plan: Mapping[str, Any], path: Path, cache: Path) -> None:
+    """Measure the arms that run on a CPU, and keep what was found."""
+    phases = [phase for phase, about in plan["phases"].items() if about["device"] == "cpu"]
+    speeds = {phase: step_speeds(plan, phase, cache) for phase in phases}
+    with replacing_file(path) as aside:
+        aside.write_text(json.dumps(speeds, indent=1) + "\n", encoding="utf-8")
+
+
+def read_speeds(path: Path) -> dict[str, Any]:
+    """Return the speeds by phase and rule; none where they weren't measured."""
+    if not path.is_file():
+        return {}
+    speeds: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return speeds
+
+
 def parsed_arguments() -> argparse.Namespace:
     """Return what was asked for."""
     parser = argparse.ArgumentParser(description="Do patches that the sequence cuts help?")
-    parser.add_argument("action", nargs="?", choices=("plan", *PHASES, "report", "cell"))
+    parser.add_argument("action", nargs="?", choices=("plan", *PHASES, "speed", "report", "cell"))
     parser.add_argument("name", nargs="?", help="of the cell, with the action 'cell'")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--only", help="regular expression that a cell's name must hold")
@@ -135,7 +154,10 @@ def main() -> int:
         page = PAGE_PATH if here.trial_bases is None else here.work / PAGE_PATH.name
         page.parent.mkdir(parents=True, exist_ok=True)
         with replacing_file(page) as aside:
-            aside.write_text(page_text(plan, done), encoding="utf-8")
+            aside.write_text(page_text(plan, done, read_speeds(SPEEDS_PATH)), encoding="utf-8")
+        return 0
+    if arguments.action == "speed":
+        write_speeds(read_plan(PLAN_PATH), SPEEDS_PATH, here.work / "genome")
         return 0
     if arguments.action == "cell":
         # The runner has checked the plan; a cell of it is run as it is written down.

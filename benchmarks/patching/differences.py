@@ -56,15 +56,12 @@ def t_quantile(nu: float) -> float:
     return math.sqrt(nu) * math.tan(float(np.interp(0.95, area / area[-1], x)))
 
 
-def bits_after(
-    curve: Sequence[Sequence[float]], bases_per_second: float, seconds: float
-) -> float | None:
-    """Return validation bits after ``seconds`` of training, between points of the curve.
+def bits_at(curve: Sequence[Sequence[float]], reached_bases: float) -> float | None:
+    """Return validation bits after so many training bases, between points of the curve.
 
     A run that had ended by then gives its end; None before the first point.
     """
     bases = [point[0] for point in curve]
-    reached = seconds * bases_per_second
-    if reached < bases[0]:
+    if reached_bases < bases[0]:
         return None
-    return float(np.interp(reached, bases, [point[1] for point in curve]))
+    return float(np.interp(reached_bases, bases, [point[1] for point in curve]))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from patching.differences import Difference, bits_after, paired_difference
+from patching.differences import Difference, bits_at, paired_difference
 from patching.plan import BEST_DYNAMIC, REFERENCE, REFERENCE_OF, Cell
 
 NOT_RUN = "not run"
@@ -14,6 +14,7 @@ TABLES_OFF = "fixed_6_no_tables"
 
 Plan = Mapping[str, Any]
 Done = Mapping[str, Mapping[str, Any]]
+Speeds = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 _TITLES = {
     "screen": "Screen",
@@ -22,16 +23,16 @@ _TITLES = {
 }
 
 
-def page_text(plan: Plan, done: Done) -> str:
-    """Return the page."""
+def page_text(plan: Plan, done: Done, speeds: Speeds) -> str:
+    """Return the page; ``speeds`` are those of each phase's arms, where they were measured."""
     parts = [f"# {verdict(plan, done)}", _about(plan)]
     for phase in plan["phases"]:
         parts.append(f"## {_TITLES[phase]}")
         parts.append(_about_phase(plan, done, phase))
         for genome in plan["phases"][phase]["genomes"]:
             parts.append(f"### {_TITLES[phase]}: {genome}")
-            parts.append(_table(plan, done, phase, genome))
-            parts.append(_cost_table(plan, done, phase, genome))
+            parts.append(_table(plan, done, speeds.get(phase, {}), phase, genome))
+            parts.append(_cost_table(plan, done, speeds.get(phase, {}), phase, genome))
     parts.append(_columns(plan))
     parts.append(_machines(done))
     return "\n\n".join(parts) + "\n"
@@ -102,6 +103,7 @@ def _about(plan: Plan) -> str:
         "python benchmarks/patchers.py screen --jobs 2    # goes on where it was stopped\n"
         "python benchmarks/patchers.py confirm --jobs 2\n"
         "python benchmarks/patchers.py gpu --jobs 1       # needs a CUDA device\n"
+        "python benchmarks/patchers.py speed              # training steps, in turns\n"
         "python benchmarks/patchers.py report             # this page\n"
         "```"
     )
@@ -113,7 +115,7 @@ def _about_phase(plan: Plan, done: Done, phase: str) -> str:
     return f"{run} of {len(names)} runs are done."
 
 
-def _table(plan: Plan, done: Done, phase: str, genome: str) -> str:
+def _table(plan: Plan, done: Done, speeds: Done, phase: str, genome: str) -> str:
     """Likelihoods: on validation bases, at equal wall clock, and held out."""
     heldout = phase != "screen"
     head = ["rule", "seeds", "validation", "less reference", "at equal wall clock"]
@@ -124,7 +126,7 @@ def _table(plan: Plan, done: Done, phase: str, genome: str) -> str:
         row = [f"`{_rule_name(plan, done, rule)}`", str(len(cells))]
         row.append(_average(cells, lambda cell: cell["validation_bits_per_base"], ".4f"))
         row.append(_less_reference(plan, done, phase, genome, rule))
-        row.append(_equal_clock(plan, done, phase, genome, rule))
+        row.append(_equal_clock(plan, done, speeds, phase, genome, rule))
         if heldout:
             row.append(_average(cells, lambda cell: mean(cell["heldout_bits"]), ".4f"))
             difference = heldout_difference(plan, done, phase, genome, rule)
@@ -133,7 +135,7 @@ def _table(plan: Plan, done: Done, phase: str, genome: str) -> str:
     return _markdown(head, rows)
 
 
-def _cost_table(plan: Plan, done: Done, phase: str, genome: str) -> str:
+def _cost_table(plan: Plan, done: Done, speeds: Done, phase: str, genome: str) -> str:
     """Cost, patches and stability."""
     columns: dict[str, tuple[str, str]] = {
         "kb/s": ("bases_per_second", "k"),
@@ -150,8 +152,10 @@ def _cost_table(plan: Plan, done: Done, phase: str, genome: str) -> str:
     for rule in plan["phases"][phase]["rules"]:
         cells = _cells(plan, done, phase, genome, rule)
         values = [_average(cells, _reader(key), form) for key, form in columns.values()]
-        rows.append([f"`{_rule_name(plan, done, rule)}`", *values])
-    return _markdown(["rule", *columns], rows)
+        name = _rule_name(plan, done, rule)
+        speed = f"{speeds[name]['speed_of_reference']:.2f}" if name in speeds else NOT_RUN
+        rows.append([f"`{name}`", speed, *values])
+    return _markdown(["rule", "speed", *columns], rows)
 
 
 def _columns(plan: Plan) -> str:
@@ -162,13 +166,15 @@ def _columns(plan: Plan) -> str:
         "Bits per base, the mean over seeds. *Validation*: the best of a run, the same windows in "
         "every run; masked rules predict hidden bases, and are compared with `fixed_6_masked` "
         "alone. *Less reference*: the mean of the seeds' differences, and the smallest and the "
-        "largest. *At equal wall clock*: validation read from the run's curve at the training "
-        "time at which the reference of the same seed ended; a slower run's rate of learning had "
-        "not yet come down there, a faster run had ended before. *Held out*: the mean of "
+        "largest. *At equal wall clock*: validation read from the run's curve at the bases that "
+        "its speed lets it read until the reference of the same seed ends; a slower run's rate of "
+        "learning had not yet come down there, a faster run had ended before. *Held out*: mean of "
         f"{plan['block_bp']:,} bp blocks, both strands; the interval is over blocks and seeds "
         "(`benchmarks/patching/differences.py` has the formula).\n\n"
-        "*kb/s*: thousand training bases a second, one thread, two runs side by side (`gpu`: the "
-        "device). *FLOPs a base*: thousand, forward, at the mean patch measured. *Parameters* and "
+        "*Speed*: of a training step over that of `fixed_6`, taken in turns in one process with "
+        "one thread (`patchers.py speed`). *kb/s*: thousand training bases a second of the runs "
+        "themselves, one thread, two runs and other work side by side: machines are noisy. "
+        "*FLOPs a base*: thousand, forward, at the mean patch measured. *Parameters* and "
         "those *in tables* of k-mers: thousand. *Mean patch*: bases, of the innermost stage. "
         "*Overflow*: share of closes that a block's cap merged. *Deletion*: boundaries in both "
         f"over boundaries in either after base {limits['deleted_base']:,} of a window is deleted, "
@@ -213,14 +219,18 @@ def _less_reference(plan: Plan, done: Done, phase: str, genome: str, rule: str) 
     return f"{mean(found):+.4f} ({min(found):+.4f} to {max(found):+.4f})"
 
 
-def _equal_clock(plan: Plan, done: Done, phase: str, genome: str, rule: str) -> str:
+def _equal_clock(plan: Plan, done: Done, speeds: Done, phase: str, genome: str, rule: str) -> str:
+    name = _rule_name(plan, done, rule)
+    reference = REFERENCE_OF.get(rule, REFERENCE)
+    if name not in speeds or reference not in speeds:
+        return NOT_RUN
+    ratio = speeds[name]["speed_of_reference"] / speeds[reference]["speed_of_reference"]
     found = []
     for seed in plan["phases"][phase]["seeds"]:
         cell = done.get(Cell(phase, genome, rule, seed).name)
         other = _reference(plan, done, phase, genome, rule, seed)
         if cell is not None and other is not None:
-            seconds = other["bases"] / other["bases_per_second"]
-            found.append(bits_after(cell["curve"], cell["bases_per_second"], seconds))
+            found.append(bits_at(cell["curve"], ratio * other["bases"]))
     if not found:
         return NOT_RUN
     known = [bits for bits in found if bits is not None]

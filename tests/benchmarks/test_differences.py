@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from patching.differences import bits_after, paired_difference, t_quantile
+from patching.differences import bits_at, paired_difference, t_quantile
 
 
 @pytest.mark.parametrize(("nu", "quantile"), [(1, 12.7062), (2, 4.30265), (10, 2.22814)])
@@ -47,8 +47,8 @@ def test_one_seed_gives_no_interval() -> None:
         paired_difference(np.zeros((1, 9)), np.zeros((1, 9)))
 
 
-def test_bits_at_a_time_are_read_between_points_of_the_curve() -> None:
+def test_bits_after_so_many_bases_are_read_between_points_of_the_curve() -> None:
     curve = [(100, 2.0), (200, 1.0)]
-    assert bits_after(curve, bases_per_second=10, seconds=15) == 1.5
-    assert bits_after(curve, bases_per_second=10, seconds=99) == 1.0
-    assert bits_after(curve, bases_per_second=10, seconds=9) is None
+    assert bits_at(curve, 150) == 1.5
+    assert bits_at(curve, 990) == 1.0
+    assert bits_at(curve, 90) is None

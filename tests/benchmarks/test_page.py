@@ -27,7 +27,7 @@ def cell(rule: str, bits: float) -> dict[str, Any]:
         "bases": 8_000_000,
         "validation_bits_per_base": bits,
         "curve": [[4_000_000, bits + 0.1], [8_000_000, bits]],
-        "bases_per_second": 5_000 if rule == BEST_DYNAMIC else 10_000,
+        "bases_per_second": 10_000,
         "forward_flops_per_base": 1_195_168,
         "parameters": 2_097_428,
         "table_parameters": 11_184_128,
@@ -54,7 +54,7 @@ def confirmed(gains: dict[str, float]) -> dict[str, dict[str, Any]]:
 
 
 def test_before_the_confirmation_the_default_stays() -> None:
-    page = page_text(PLAN, {})
+    page = page_text(PLAN, {}, {})
     first = "# The confirmation has not been run to its end: the default stays `fixed`\n"
     assert page.startswith(first)
     assert "| `entropy_jump` | 0 | not run | not run | not run |" in page
@@ -79,13 +79,15 @@ def test_the_verdict_needs_the_whole_interval_on_every_genome(
 
 
 def test_a_slower_rule_is_read_where_the_reference_had_ended() -> None:
-    page = page_text(PLAN, confirmed({"ecoli_k12": 0.02, "human_chr20": 0.02}))
+    done = confirmed({"ecoli_k12": 0.02, "human_chr20": 0.02})
+    speeds = {"fixed_6": {"speed_of_reference": 1.0}, "budget": {"speed_of_reference": 0.5}}
+    page = page_text(PLAN, done, {"confirm": speeds})
     (row,) = (
         line
         for line in page.split("### Confirmation: ecoli_k12")[1].splitlines()[:8]
         if line.startswith("| `budget`")
     )
-    # At half its bases, as fast as half of the reference's speed lets it.
+    # At half its bases, as its speed lets it.
     expected = ["1.8800", "-0.0200 (-0.0200 to -0.0200)", "1.9800", "1.8800"]
     assert row == f"| `budget` | 3 | {' | '.join(expected)} | -0.0200 [-0.0200, -0.0200] |"
 

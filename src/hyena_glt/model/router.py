@@ -54,12 +54,12 @@ class Router(nn.Module):
         half = torch.tensor(_UNIT // 2, dtype=torch.long)
         self.register_buffer("threshold_units", half)
         # Since the last step: bases, closes, positions, sum of turns, sum of their squares.
-        self.register_buffer("tally", torch.zeros(5, dtype=torch.float64), persistent=False)
+        self.register_buffer("tally", torch.zeros(5), persistent=False)
 
     @property
     def threshold(self) -> Float[Tensor, ""]:
         """The turn above which a patch closes."""
-        return self.threshold_units.double() / _UNIT
+        return self.threshold_units.float() / _UNIT  # exact: a 24th bit isn't needed
 
     def begin(self, like: Float[Tensor, "B D"]) -> RouterState:
         """Return the state before the first position."""
@@ -98,7 +98,7 @@ class Router(nn.Module):
         length: Int[Tensor, " B"],
     ) -> None:
         """Take a call of training into account: ``emission`` and ``length`` at base rate."""
-        turn = torch.where(valid, routing.turn, 0).double()
+        turn = torch.where(valid, routing.turn, 0).float()
         rows = len(length)
         self.tally += torch.stack(
             [
