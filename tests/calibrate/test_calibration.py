@@ -118,6 +118,7 @@ def test_a_rule_inside_learned_patches_cannot_be_calibrated(tmp_path: Path) -> N
     wanted = load_recipe(
         RECIPES / "two-stage.yaml",
         [
+            "train.ema_decay=null",
             "model.stages.0.patch={kind: learned, mean_bp: 3}",
             "model.stages.1.patch={kind: budget, mean_bp: 8}",
             ENTROPY,

@@ -11,7 +11,7 @@ from torch import Tensor
 from hyena_glt.model import HyenaGLT
 from hyena_glt.model.glt import ModelState
 from hyena_glt.nn import select_rows
-from properties.tiny import padded, tensors_of
+from properties.tiny import document, padded, tensors_of
 from properties.tolerances import GRADIENT_FP32_RELATIVE, GRADIENT_FP64, OUTPUT
 
 OTHERS = {"A": "CGT", "C": "AGT", "G": "ACT", "T": "ACG"}
@@ -170,3 +170,19 @@ def check_fork(network: HyenaGLT, prompts: Tensor, endings: Tensor, rows: Sequen
     forked = network(endings, state=select_rows(state, index))
     whole = network(torch.cat([prompts[index], endings], 1))
     same(forked.logits, whole.logits[:, prompts.shape[1] :])
+
+
+def check_causal_network(network: HyenaGLT) -> None:
+    """All of them, on rows of 12 bases and less."""
+    length_bp = 12
+    ids = document(length_bp)
+    check_causal_by_perturbation(network, ids)
+    check_causal_by_jacobian(network, ids)
+    check_prefixes(network, ids)
+    check_pieces(network, ids, [1] * (length_bp + 1))
+    check_pieces(network, ids, [2, 1, 5, 4, 1])
+    rows = [document(length, seed) for seed, length in enumerate((12, 0, 4, 11))]
+    check_batch_mates(network, rows)
+    check_ragged(network, rows, [(3, 1, 0, 5), (1, 0, 2, 0), (6, 0, 3, 7), (3, 0, 0, 0)])
+    endings = torch.stack([document(5, seed)[0, 1:] for seed in range(3)])
+    check_fork(network, torch.cat([ids[:, :8], document(7, 3)]), endings, [1, 0, 1])

@@ -5,32 +5,14 @@ import torch
 
 from properties.checks import (
     check_batch_mates,
-    check_causal_by_jacobian,
-    check_causal_by_perturbation,
-    check_fork,
+    check_causal_network,
     check_pieces,
     check_prefixes,
-    check_ragged,
 )
-from properties.tiny import AXES, Case, build, document, full_product, pairwise_cover
+from properties.tiny import AXES, PATCHES, Case, build, document, full_product, pairwise_cover
 
 LENGTH_BP = 12
 COVER = pairwise_cover()
-
-
-def every_property(case: Case) -> None:
-    network = build(case)
-    ids = document(LENGTH_BP)
-    check_causal_by_perturbation(network, ids)
-    check_causal_by_jacobian(network, ids)
-    check_prefixes(network, ids)
-    check_pieces(network, ids, [1] * (LENGTH_BP + 1))
-    check_pieces(network, ids, [2, 1, 5, 4, 1])
-    rows = [document(length, seed) for seed, length in enumerate((12, 0, 4, 11))]
-    check_batch_mates(network, rows)
-    check_ragged(network, rows, [(3, 1, 0, 5), (1, 0, 2, 0), (6, 0, 3, 7), (3, 0, 0, 0)])
-    endings = torch.stack([document(5, seed)[0, 1:] for seed in range(3)])
-    check_fork(network, torch.cat([ids[:, :8], document(7, 3)]), endings, [1, 0, 1])
 
 
 def test_any_two_settings_of_two_axes_meet_in_the_cover() -> None:
@@ -42,9 +24,19 @@ def test_any_two_settings_of_two_axes_meet_in_the_cover() -> None:
             assert len(met) == len(axes[first]) * len(axes[second])
 
 
+@pytest.mark.parametrize("patch", [name for name in PATCHES if name not in ("none", "fixed")])
+@torch.no_grad()
+def test_the_rules_of_the_cover_cut_another_sequence_elsewhere(patch: str) -> None:
+    """Else limits alone close patches, and the properties are those of a grid."""
+    network = build(Case("S", patch, 2, "M", "S", "plain"))
+    one, other = (network(document(400, seed)).emissions for seed in (0, 1))
+    for here, there in zip(one, other, strict=True):
+        assert not torch.equal(here.mask, there.mask)
+
+
 @pytest.mark.parametrize("case", COVER, ids=str)
 def test_properties_hold_over_a_pairwise_cover(case: Case) -> None:
-    every_property(case)
+    check_causal_network(build(case))
 
 
 @pytest.mark.slow
@@ -63,7 +55,7 @@ def test_properties_hold_over_the_full_product(patch: str, backbone: str) -> Non
     ]
     assert len(cases) == 10
     for case in cases:
-        every_property(case)
+        check_causal_network(build(case))
 
 
 @pytest.mark.parametrize("case", COVER[::5], ids=str)

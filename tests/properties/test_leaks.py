@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from hyena_glt.config import EntropyPatchConfig
 from hyena_glt.model import HyenaGLT, hierarchy
 from hyena_glt.nn import Hyena, Span
 from hyena_glt.nn.mixers import ExplicitFilter
-from hyena_glt.patch import Call, Emission, Patches, Wanted, cut
+from hyena_glt.patch import Call, Emission, EntropyPatcher, Patches, Wanted, cut
 from properties.checks import (
     check_batch_mates,
     check_causal_by_jacobian,
@@ -32,6 +33,14 @@ class PeekingPatcher(LetterPatcher):
 
     def wanted(self, call: Call) -> Wanted:
         return Wanted(super().wanted(call).candidates.roll(-1, 1))
+
+
+class ForewarnedPatcher(EntropyPatcher):
+    """Reads each entropy a base early: it is of the letter after next, and knows the next one."""
+
+    def wanted(self, call: Call) -> Wanted:
+        assert call.score is not None
+        return super().wanted(call._replace(score=call.score.roll(-1, 1)))
 
 
 class CentredFilter(ExplicitFilter):
@@ -81,6 +90,14 @@ def with_patcher(patcher: LetterPatcher) -> HyenaGLT:
     return network
 
 
+def reading_entropy(kind: type[EntropyPatcher]) -> HyenaGLT:
+    network = build(CASE._replace(patch="entropy"))
+    network.patchers[0] = kind(
+        EntropyPatchConfig(kind="entropy", threshold_bits=1.85, mean_bp=2, min_bp=1, max_bp=9)
+    )
+    return network
+
+
 def with_filter(kind: type[ExplicitFilter]) -> HyenaGLT:
     network = build(CASE)
     mixer = network.hierarchy.encoder.blocks[0].mixer
@@ -102,7 +119,11 @@ CAUSALITY: list[Callable[[HyenaGLT], None]] = [
 
 
 def test_the_sound_counterparts_pass() -> None:
-    for network in (with_patcher(LetterPatcher("CT")), with_filter(ExplicitFilter)):
+    for network in (
+        with_patcher(LetterPatcher("CT")),
+        reading_entropy(EntropyPatcher),
+        with_filter(ExplicitFilter),
+    ):
         for check in CAUSALITY:
             check(network)
         check_causal_by_jacobian(network, IDS)
@@ -115,6 +136,14 @@ def test_a_patcher_that_peeks_at_the_next_base_is_caught(
 ) -> None:
     with pytest.raises(AssertionError):
         check(with_patcher(PeekingPatcher("CT")))
+
+
+@pytest.mark.parametrize("check", CAUSALITY)
+def test_a_patcher_that_is_told_of_the_next_base_by_its_score_is_caught(
+    check: Callable[[HyenaGLT], None],
+) -> None:
+    with pytest.raises(AssertionError):
+        check(reading_entropy(ForewarnedPatcher))
 
 
 @pytest.mark.parametrize("check", [*CAUSALITY, lambda net: check_causal_by_jacobian(net, IDS)])

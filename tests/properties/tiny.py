@@ -124,10 +124,14 @@ def build(
     dtype: torch.dtype = torch.float64,
     modality: Modality = "dna",
     live: bool = True,
+    patches: Sequence[Any] | None = None,
     **settings: Any,
 ) -> HyenaGLT:
-    """The network of ``case``; ``live`` gives a number to what starts at zero (head, gate)."""
-    rules = PATCHES[case.patch][: case.stages]
+    """The network of ``case``; ``live`` gives a number to what starts at zero (head, gate).
+
+    ``patches``, a rule for each stage, take the place of the case's own.
+    """
+    rules = PATCHES[case.patch][: case.stages] if patches is None else patches
     stages = [
         {
             "width": 4,
@@ -151,7 +155,8 @@ def build(
     torch.manual_seed(11)
     network = HyenaGLT(ModelConfig.model_validate(data), modality).to(dtype)
     if network.entropy is not None:
-        network.entropy.fit([document(400, 7)[0, 1:].numpy().astype(np.uint8)])
+        # A sequence that comes again and again, so that some words foretell the next base.
+        network.entropy.fit([document(60, 7, "ACGT")[0, 1:].repeat(20).numpy().astype(np.uint8)])
     for level, rule in enumerate(rules):
         if isinstance(rule, Patcher):
             network.patchers[level] = rule

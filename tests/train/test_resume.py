@@ -102,6 +102,9 @@ SETTINGS = {
     "adamw": (),
     "muon and average": ("train.optimiser=muon", "train.ema_decay=0.6"),
     "micro-batches": ("train.micro_batch_windows=2", "train.ema_decay=0.9"),
+    "learned patches": (
+        "model.stages.0.patch={kind: learned, mean_bp: 4, min_bp: 1, max_bp: 12, gain: 1}",
+    ),
     "both objectives, two genomes": (
         "model.direction=both",
         "objective={kind: causal_and_masked, fraction: 0.3, span_bp: 2}",

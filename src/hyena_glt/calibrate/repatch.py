@@ -1,7 +1,9 @@
 """A trained network under another rule: patches of the same contract can be exchanged."""
 
+import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hyena_glt.calibrate.prepare import Prepared, prepare
@@ -11,6 +13,8 @@ from hyena_glt.config import Recipe, with_overrides
 from hyena_glt.data import Source, open_sources
 from hyena_glt.errors import CalibrationError, CheckpointError
 
+_RULES = r"(model\.stages\.\d+\.patch|model\.entropy|data\.track|side_information)\b"
+
 
 def repatched(checkpoint: Checkpoint, overrides: Sequence[str]) -> Checkpoint:
     """Return ``checkpoint`` with another rule, such as ``model.stages.0.patch={kind: budget}``.
@@ -19,6 +23,12 @@ def repatched(checkpoint: Checkpoint, overrides: Sequence[str]) -> Checkpoint:
     whose files must be there, unchanged. Patches that are pooled can be exchanged for each other;
     learned ones, which select, can't. Raises RecipeError, CalibrationError or CheckpointError.
     """
+    for override in overrides:
+        if not re.match(_RULES, override):
+            raise CalibrationError(
+                f"override {override!r}: repatching changes model.stages.N.patch, model.entropy, "
+                "data.track and side_information alone; train anew for anything else"
+            )
     recipe = with_overrides(checkpoint.recipe, overrides)
     prepared = prepared_alone(recipe, checkpoint)
     weights = {
@@ -31,7 +41,8 @@ def repatched(checkpoint: Checkpoint, overrides: Sequence[str]) -> Checkpoint:
         recipe=prepared.recipe,
         weights=weights,
         splits=checkpoint.splits,
-        provenance=checkpoint.provenance,
+        # What was measured was measured under the old rule.
+        provenance=replace(checkpoint.provenance, validation_bits_per_base=None),
     )
     try:
         build_network(found)

@@ -1,5 +1,6 @@
 """The network's shape."""
 
+import math
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -12,6 +13,7 @@ from hyena_glt.config.patch import (
     EntropyConfig,
     EntropyRule,
     FixedPatchConfig,
+    LearnedPatchConfig,
     NonePatchConfig,
     PatchConfig,
 )
@@ -220,6 +222,16 @@ def _check_nested(outer: PatchConfig, inner: PatchConfig) -> None:
 
     A dynamic rule takes its boundaries from the outer stage's; a fixed one can't.
     """
+    if isinstance(inner, LearnedPatchConfig) and inner.ratio_weight:
+        mean_bp = {"none": 1.0, "fixed": getattr(outer, "size_bp", 0.0)}.get(
+            outer.kind, getattr(outer, "mean_bp", math.inf)
+        )
+        if not inner.mean_bp > mean_bp:
+            raise ValueError(
+                f"learned patches with a ratio_weight and mean_bp={inner.mean_bp:g} must be longer "
+                f"than the {outer.kind} patches that they stand in, whose mean must be known; use "
+                "a larger mean_bp, or leave out ratio_weight"
+            )
     if isinstance(outer, NonePatchConfig) or not isinstance(inner, FixedPatchConfig):
         return
     if isinstance(outer, DynamicPatchConfig):

@@ -210,6 +210,7 @@ class LearnedPatchConfig(CalibratedPatchConfig):
     """
 
     kind: Literal["learned"]
+    mean_bp: float = Field(6.0, gt=1, description="wanted mean patch, in bases")
     gain: float = Field(0.3, gt=0, le=1, description="how far a step moves the threshold")
     ratio_weight: float = Field(0.0, ge=0, description="weight of H-Net's ratio loss")
     min_bp: int = Field(2, ge=1, description="shortest patch, in bases")

@@ -13,6 +13,7 @@ from hyena_glt.config.patch import (
     DynamicPatchConfig,
     FixedPatchConfig,
     KmerEntropyConfig,
+    LearnedPatchConfig,
     SyncmerPatchConfig,
     TrackPatchConfig,
 )
@@ -75,6 +76,12 @@ class Recipe(Config):
         self._check_rules()
         self._check_scores()
         self._check_sizes()
+        learned = any(isinstance(stage.patch, LearnedPatchConfig) for stage in self.model.stages)
+        if learned and self.train.ema_decay is not None:
+            raise ValueError(
+                "train.ema_decay can't be set with patches of kind learned: averaged weights turn "
+                "otherwise than those that the threshold was found for; remove it"
+            )
         return self
 
     def _check_masking(self) -> None:

@@ -58,7 +58,8 @@ class Hierarchy(nn.Module):
         inside = config.backbone if last else config.stages[level + 1]
         self.level = level
         self.patchers = patchers
-        spacing_bp = 1 if level == 0 else patchers[level - 1].min_bp
+        window_bp = config.mixers.A.window_bp
+        spacing_bp = 1 if level == 0 else _spacing_bp(patchers[level - 1], window_bp)
 
         def stack(layout: str, width: int, mlp_width: int, spacing_bp: int) -> Stack:
             return Stack(
@@ -84,7 +85,10 @@ class Hierarchy(nn.Module):
         if last:
             backbone = config.backbone
             self.inner = stack(
-                backbone.layout, backbone.width, backbone.mlp_width, self.patcher.min_bp
+                backbone.layout,
+                backbone.width,
+                backbone.mlp_width,
+                _spacing_bp(self.patcher, window_bp),
             )
         else:
             self.inner = Hierarchy(config, level + 1, patchers)
@@ -261,6 +265,16 @@ class Hierarchy(nn.Module):
         loss = self.ratio_weight * ratio_loss(routing, closes, _valid(span), self.ratio)
         inside = trace.ratio_loss
         return trace._replace(ratio_loss=loss if inside is None else loss + inside)
+
+
+def _spacing_bp(patcher: Patcher, window_bp: int) -> int:
+    """Return a spacing of closes at which no window has more of them than ``patcher`` can close.
+
+    ``min_bp``, but where anchors close patches however short they are.
+    """
+    most = patcher.capacity(window_bp)
+    spacings = range(patcher.min_bp, 0, -1)
+    return next(s for s in spacings if math.ceil(window_bp / s) + 1 >= most)
 
 
 def _valid(span: Span) -> Bool[Tensor, "B L"]:

@@ -59,7 +59,7 @@ class Router(nn.Module):
     @property
     def threshold(self) -> Float[Tensor, ""]:
         """The turn above which a patch closes."""
-        return self.threshold_units.float() / _UNIT  # exact: a 24th bit isn't needed
+        return self.threshold_units.float() / _UNIT  # exact: fp32 has 24 bits
 
     def begin(self, like: Float[Tensor, "B D"]) -> RouterState:
         """Return the state before the first position."""

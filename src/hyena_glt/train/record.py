@@ -63,6 +63,11 @@ def begin_record(out: Path, record: RunRecord) -> None:
     _write(out / _RECORD, asdict(record))
 
 
+def discard_record(out: Path) -> None:
+    """Take back the record of a run that didn't come to its first step."""
+    (out / _RECORD).unlink(missing_ok=True)
+
+
 def resumed_record(out: Path, record: RunRecord) -> RunRecord:
     """Return the record of the run in ``out``, which must be the one that ``record`` describes.
 

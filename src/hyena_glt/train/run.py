@@ -45,6 +45,7 @@ from hyena_glt.train.record import (
     RunRecord,
     TrainingReport,
     begin_record,
+    discard_record,
     read_report,
     resumed_record,
     write_report,
@@ -108,7 +109,12 @@ def train(
     network = _network(recipe, record)
     if not resume:
         begin_record(out, record)
-    prepared = prepare_in(out, recipe, sources)
+    try:
+        prepared = prepare_in(out, recipe, sources)
+    except HyenaGLTError:
+        if not resume:
+            discard_record(out)
+        raise
     if prepared.recipe != recipe:
         recipe = prepared.recipe
         network = _network(recipe, record)

@@ -112,7 +112,8 @@ def left_out_entropies(
 
     with p^{-a} as p, but one count of a less in c and all its suffixes. A context that never
     occurred takes the entropy of c'. E is one number a context, the same for every base that
-    stands behind it: it knows nothing of that base.
+    stands behind it. What it tells of the base behind one occurrence is what the others leave: none
+    where there is one, and a trace where there are a few, since the terms of the others count it.
 
     One thing is left that tells training bases from new ones: they stand behind contexts that
     occurred. A large A makes that small, since few occurrences then change little.

@@ -104,21 +104,20 @@ class ModalFilter(nn.Module):
 
     def log_pole(self) -> Float[Tensor, "D N"]:
         """Return the logarithm of the poles, negative: they are in (0, 1) whatever is learned."""
-        return -torch.exp(self.log_rate)
+        return -torch.exp(_exact(self.log_rate))
 
     def begin(self, like: Float[Tensor, "B D"]) -> Float[Tensor, "B D N"]:
         """Return the state before the first position, in fp32 at least."""
-        exact = torch.promote_types(like.dtype, torch.float32)
-        return like.new_zeros(*like.shape, self.residue.shape[1], dtype=exact)
+        return _exact(like.new_zeros(*like.shape, self.residue.shape[1]))
 
     def forward(
         self, x_BDL: Float[Tensor, "B D L"], span: Span, state: Tensor | None
     ) -> tuple[Float[Tensor, "B D L"], Tensor | None]:
         """Return (y, state after each row's last position); runs in fp32 at least."""
-        exact = x_BDL.to(torch.promote_types(x_BDL.dtype, torch.float32))
+        exact = _exact(x_BDL)
         with torch.autocast(x_BDL.device.type, enabled=False):
             y_BDL, state = modal(
-                exact, self.log_pole(), self.residue, state, span.length, self.chunk
+                exact, self.log_pole(), _exact(self.residue), state, span.length, self.chunk
             )
             if span.two_sided:
                 y_BDL = y_BDL + self._from_ahead(_without_padding(exact, span.length))
@@ -130,8 +129,8 @@ class ModalFilter(nn.Module):
         assert self.log_rate_ahead is not None
         assert self.residue_ahead is not None
         turned = F.pad(x_BDL[..., 1:], (0, 1)).flip(2)
-        log_pole = -torch.exp(self.log_rate_ahead)
-        return modal(turned, log_pole, self.residue_ahead, None, chunk=self.chunk)[0].flip(2)
+        log_pole, residue = -torch.exp(_exact(self.log_rate_ahead)), _exact(self.residue_ahead)
+        return modal(turned, log_pole, residue, None, chunk=self.chunk)[0].flip(2)
 
 
 Filter = ExplicitFilter | ModalFilter
@@ -154,3 +153,8 @@ def _without_padding(
     """Return ``x_BDL`` with zeros after each row's end, where a two-sided filter would look."""
     index = torch.arange(x_BDL.shape[2], device=x_BDL.device)
     return x_BDL.masked_fill((index >= length[:, None])[:, None], 0)
+
+
+def _exact(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """Return ``x`` in fp32, or in fp64 where it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
