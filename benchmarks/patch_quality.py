@@ -14,14 +14,14 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int64, UInt8
-
 
 from hyena_glt.calibrate import Sample, prepare
 from hyena_glt.calibrate.sample import emissions_of
@@ -33,7 +33,7 @@ from hyena_glt.model import HyenaGLT
 from hyena_glt.objective import base_loss
 from hyena_glt.patch import BudgetPatcher, anchor_words
 from hyena_glt.patch.words import letters_of
-from hyena_glt.tokenize import PAD
+from hyena_glt.tokenize import PAD, alphabet
 from hyena_glt.train.optimiser import build_optimisers
 
 ROOT = Path(__file__).parents[1]
@@ -74,7 +74,7 @@ def recipe_of(kind: str, *overrides: str) -> Recipe:
     return load_recipe(ROOT / "recipes" / "demo.yaml", [patch, *entropy, *overrides])
 
 
-def network_of(kind: str, recipe: Recipe, sources: list[Source]) -> HyenaGLT:
+def network_of(kind: str, recipe: Recipe, sources: Sequence[Source]) -> HyenaGLT:
     """Return a network whose patches are calibrated on the training regions; weights are random."""
     prepared = prepare(recipe, sources)
     torch.manual_seed(0)
@@ -84,12 +84,14 @@ def network_of(kind: str, recipe: Recipe, sources: list[Source]) -> HyenaGLT:
 
 
 @torch.no_grad()
-def closes_of_rows(network: HyenaGLT, rows: list[Letters]) -> tuple[Bool[np.ndarray, "B L"], int]:
+def closes_of_rows(
+    network: HyenaGLT, rows: list[Letters]
+) -> tuple[Bool[np.ndarray, "B L"], Int64[np.ndarray, " B"]]:
     """Return (where patches of each row close, BOS first; closes that a cap has merged)."""
     ids, length = whole_rows_of(rows)
     entropy = None if network.entropy is None else network.entropy_of(ids)
     (emission,) = emissions_of(network.patchers, Sample(ids, length, entropy, None))
-    return emission.mask.numpy(), int(emission.overflow.sum())
+    return emission.mask.numpy(), emission.overflow.numpy()
 
 
 @torch.no_grad()
@@ -102,7 +104,7 @@ def closes_in_pieces(network: HyenaGLT, bases: Letters) -> Bool[np.ndarray, " L"
     state, masks = patcher.begin(1, ids.device), []
     cuts = np.random.default_rng(0).choice(np.arange(1, int(length)), PIECES - 1, replace=False)
     bounds = [0, *sorted(cuts.tolist()), int(length)]
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds):
         score = None
         if network.entropy is not None:
             score = network.entropy(seen[:, start : end + past_bp])
@@ -114,39 +116,39 @@ def closes_in_pieces(network: HyenaGLT, bases: Letters) -> Bool[np.ndarray, " L"
 
 
 def windows_of(bases: Letters) -> list[Letters]:
-    """Return windows, evenly apart, in which a base is taken out; those that hold N are left out."""
+    """Return windows, evenly apart, to take a base out of; none that holds anything but ACGT."""
     span_bp = BEFORE_BP + BINS_BP[-1] + 1
     starts = np.linspace(0, len(bases) - span_bp, SITES).astype(np.int64)
     windows = [bases[start : start + span_bp] for start in starts]
-    return [
-        window
-        for window in windows
-        if np.isin(window & 0xDF, np.frombuffer(b"ACGT", np.uint8)).all()
-    ]
+    return [window for window in windows if (alphabet("dna").letter_index(window) >= 0).all()]
 
 
 def behind_a_deletion(network: HyenaGLT, bases: Letters) -> dict[str, Any]:
-    """Return how boundaries agree behind a missing base, and how soon they do."""
+    """Return how boundaries agree behind a missing base, and how soon they do.
+
+    Windows in which a block overflowed are counted and left out.
+    """
     windows = windows_of(bases)
-    whole, merged_whole = closes_of_rows(network, windows)
+    whole, merged = closes_of_rows(network, windows)
     cut, merged_cut = closes_of_rows(network, [np.delete(w, BEFORE_BP) for w in windows])
+    within_cap = merged + merged_cut == 0
     bins = [Agreement() for _ in BINS_BP[1:]]
     last_off = []
-    for one, other in zip(whole, cut, strict=True):
+    for one, other in zip(whole[within_cap], cut[within_cap], strict=True):
         # Base i stands at position i + 1, and at i in the row that lacks a base before it.
         before = np.flatnonzero(one[BEFORE_BP + 1 :])
         after = np.flatnonzero(other[BEFORE_BP:])
-        for agreement, start, end in zip(bins, BINS_BP[:-1], BINS_BP[1:], strict=True):
+        for agreement, (start, end) in zip(bins, pairwise(BINS_BP), strict=True):
             agreement.add(
                 before[(before > start) & (before <= end)], after[(after > start) & (after <= end)]
             )
         last_off.append(int(np.setxor1d(before, after, assume_unique=True).max(initial=0)))
     return {
-        "sites": len(windows),
-        "overflow": merged_whole + merged_cut,
+        "sites": len(last_off),
+        "sites_with_overflow": len(windows) - len(last_off),
         "agreement": {
             f"{start}_to_{end}_bp": agreement.jaccard
-            for agreement, start, end in zip(bins, BINS_BP[:-1], BINS_BP[1:], strict=True)
+            for agreement, (start, end) in zip(bins, pairwise(BINS_BP), strict=True)
         },
         "last_difference_bp": {
             "median": statistics.median(last_off),
@@ -157,10 +159,10 @@ def behind_a_deletion(network: HyenaGLT, bases: Letters) -> dict[str, Any]:
 
 
 def anchor_gaps(patcher: BudgetPatcher, bases: Letters) -> dict[str, int]:
-    """Return how far the words lie apart that patches fall back into step at."""
+    """Return how far the words lie apart at which patches fall back into step."""
     letters = letters_of(patcher.letters, torch.from_numpy(bases.astype(np.int64))[None])
     words = anchor_words(letters, patcher.anchor_k, patcher.anchor_every, patcher.base)
-    gaps: Int64[np.ndarray, " N"] = np.diff(np.flatnonzero(words[0].numpy()))
+    gaps = np.diff(np.flatnonzero(words[0].numpy()))
     return {
         "mean_bp": round(float(gaps.mean())),
         "p99_bp": int(np.quantile(gaps, 0.99)),
@@ -174,24 +176,22 @@ def measure(network: HyenaGLT, measured: Letters, streamed: Letters) -> dict[str
     lengths = Lengths()
     (found,) = map_contig(network, "measured", measured, surprisal=False)
     lengths.add(found)
-    figures = lengths.as_dict()
+    summary = lengths.as_dict()
     whole, _ = closes_of_rows(network, [streamed])
-    (patcher,) = network.patchers
-    return {
-        "mean_bp": figures["mean_bp"],
-        "mean_over_wanted": figures["mean_bp"] / MEAN_BP,
-        "share_4_to_12_bp": figures["share_4_to_12_bp"],
-        "length_quantiles_bp": figures["length_quantiles_bp"],
-        "busiest_window_over_mean": figures["windows"]["most_over_mean"],
-        "overflow": figures["overflow"],
+    figures = {
+        "mean_bp": summary["mean_bp"],
+        "mean_over_wanted": summary["mean_bp"] / MEAN_BP,
+        "share_4_to_12_bp": summary["share_4_to_12_bp"],
+        "length_quantiles_bp": summary["length_quantiles_bp"],
+        "busiest_window_over_mean": summary["windows"]["most_over_mean"],
+        "overflow": summary["overflow"],
         "pieces_equal_whole": bool(np.array_equal(whole[0], closes_in_pieces(network, streamed))),
         "deletion": behind_a_deletion(network, measured),
-        **(
-            {"anchor_gaps": anchor_gaps(patcher, measured)}
-            if isinstance(patcher, BudgetPatcher)
-            else {}
-        ),
     }
+    (patcher,) = network.patchers
+    if isinstance(patcher, BudgetPatcher):
+        figures["anchor_gaps"] = anchor_gaps(patcher, measured)
+    return figures
 
 
 def of_ecoli(cache: Path) -> dict[str, Any]:
@@ -282,8 +282,7 @@ def missed_limits(report: Mapping[str, Any]) -> list[str]:
             (f"{genome}.budget.busiest_window_over_mean", busiest, busiest <= most_over_mean)
         )
         far = budget["deletion"]["agreement"][f"{BINS_BP[-2]}_to_{BINS_BP[-1]}_bp"]
-        fine = far == 1 or budget["deletion"]["overflow"] > 0
-        checks.append((f"{genome}.budget.agreement_behind_1000_bp", far, fine))
+        checks.append((f"{genome}.budget.agreement_behind_1000_bp", far, far == 1))
     step_share = report["training_step"]["share"]
     checks.append(("training_step.share", step_share, step_share <= MOST_STEP_SHARE))
     return [f"{name}: {found}" for name, found, fine in checks if not fine]

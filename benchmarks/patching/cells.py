@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from hyena_glt.calibrate import refuse_seen
 from hyena_glt.checkpoint import build_network, load_checkpoint
 from hyena_glt.config import Recipe
 from hyena_glt.data import Genome, Region, open_genome
@@ -193,6 +194,9 @@ def measure(plan: Mapping[str, Any], cell: Cell, here: Place, device: str) -> di
         "patches": [_in_short(stage.patch.model_dump()) for stage in recipe.model.stages],
     }
     if cell.phase != "screen" and here.trial_bases is None:
+        split = checkpoint.splits[source]
+        seen, heldout = split.train + split.validation, Region(*about["heldout"])
+        refuse_seen({source: seen}, {source: [heldout]}, cell.name)
         results["heldout_bits"] = heldout_bits(plan, cell.genome, genome, network)
     return results
 
