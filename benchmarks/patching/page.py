@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from patching.differences import Difference, bits_at, paired_difference
-from patching.plan import BEST_DYNAMIC, REFERENCE, REFERENCE_OF, Cell
+from patching.plan import BEST_DYNAMIC, CANDIDATES, MOST_FLOPS_OFF, REFERENCE, REFERENCE_OF, Cell
 
 NOT_RUN = "not run"
 TABLES_OFF = "fixed_6_no_tables"
@@ -96,8 +96,10 @@ def _about(plan: Plan) -> str:
         f"{plan['choice']['by']}; `learned` always does.\n\n"
         f"Screen: {screen['train']['bases']:,} bases, seeds {_listed(screen['seeds'])}. "
         f"Confirmation: {confirm['train']['bases']:,} bases, seeds {_listed(confirm['seeds'])}; "
-        "held-out regions are read there alone, once. Forward FLOPs a base are those of `fixed_6` "
-        "within 3 %, by the backbone's width, at the mean patch that a rule is calibrated to.\n\n"
+        "held-out regions are read there alone, once. The backbone's width makes the forward FLOPs "
+        "a base those of `fixed_6` within 3 % at the mean patch that a rule is calibrated to on "
+        "training regions; where validation sequence has other patches, the cost differs, and "
+        "what is more than 3 % off is marked †.\n\n"
         "```bash\n"
         "python benchmarks/patchers.py                    # the plan and what has been run\n"
         "python benchmarks/patchers.py screen --jobs 2    # goes on where it was stopped\n"
@@ -112,7 +114,41 @@ def _about(plan: Plan) -> str:
 def _about_phase(plan: Plan, done: Done, phase: str) -> str:
     names = [name for name in plan["cells"] if name.startswith(f"{phase}/")]
     run = sum(name in done for name in names)
-    return f"{run} of {len(names)} runs are done."
+    text = f"{run} of {len(names)} runs are done."
+    if phase == "screen" and run == len(names):
+        text += f" {_about_choice(plan, done)}"
+    return text
+
+
+def _about_choice(plan: Plan, done: Done) -> str:
+    """What the screen chooses, and whether the choice is more than chance between seeds."""
+    genomes, seeds = plan["phases"]["screen"]["genomes"], plan["phases"]["screen"]["seeds"]
+    bits = {
+        rule: np.array(
+            [
+                [
+                    done[Cell("screen", genome, rule, seed).name]["validation_bits_per_base"]
+                    for seed in seeds
+                ]
+                for genome in genomes
+            ]
+        )
+        for rule in CANDIDATES
+    }
+    order = sorted(bits, key=lambda rule: float(bits[rule].mean()))
+    between_rules = float(bits[order[-1]].mean() - bits[order[0]].mean())
+    between_seeds = mean(float(np.ptp(of, axis=1).mean()) for of in bits.values())
+    return (
+        f"The dynamic rule that goes on is `{order[0]}`: over genomes and seeds "
+        + ", ".join(f"`{rule}` has {bits[rule].mean():.5f}" for rule in order)
+        + f". These differ by {between_rules:.5f} bits per base at most, two seeds of one rule by "
+        f"{between_seeds:.5f} in the mean: "
+        + (
+            "the choice is more than the chance of a seed."
+            if between_rules > between_seeds
+            else "which of them goes on is chance."
+        )
+    )
 
 
 def _table(plan: Plan, done: Done, speeds: Done, phase: str, genome: str) -> str:
@@ -138,7 +174,6 @@ def _table(plan: Plan, done: Done, speeds: Done, phase: str, genome: str) -> str
 def _cost_table(plan: Plan, done: Done, speeds: Done, phase: str, genome: str) -> str:
     """Cost, patches and stability."""
     columns: dict[str, tuple[str, str]] = {
-        "kb/s": ("bases_per_second", "k"),
         "FLOPs a base": ("forward_flops_per_base", "k"),
         "parameters": ("parameters", "k"),
         "in tables": ("table_parameters", "k"),
@@ -154,8 +189,25 @@ def _cost_table(plan: Plan, done: Done, speeds: Done, phase: str, genome: str) -
         values = [_average(cells, _reader(key), form) for key, form in columns.values()]
         name = _rule_name(plan, done, rule)
         speed = f"{speeds[name]['speed_of_reference']:.2f}" if name in speeds else NOT_RUN
-        rows.append([f"`{name}`", speed, *values])
-    return _markdown(["rule", "speed", *columns], rows)
+        share = _flops_share(plan, done, phase, genome, rule)
+        rows.append([f"`{name}`", speed, share, *values])
+    return _markdown(["rule", "speed", "FLOPs of `fixed_6`", *columns], rows)
+
+
+def _flops_share(plan: Plan, done: Done, phase: str, genome: str, rule: str) -> str:
+    """FLOPs a base over the reference's; with a mark where they aren't the same within 3 %."""
+    cells = _cells(plan, done, phase, genome, rule)
+    reference = _cells(plan, done, phase, genome, REFERENCE)
+    if rule in REFERENCE_OF:
+        # Masks cut patches of their own in training: the plan's cost is that of training windows.
+        return f"{plan['arms'][f'{phase}/{genome}/{rule}']['of_reference']:.3f}"
+    if not cells or not reference:
+        return NOT_RUN
+    ours, theirs = (
+        mean(cell["forward_flops_per_base"] for cell in found) for found in (cells, reference)
+    )
+    share: float = ours / theirs
+    return f"{share:.3f}" + "†" * (abs(share - 1) > MOST_FLOPS_OFF)
 
 
 def _columns(plan: Plan) -> str:
@@ -172,10 +224,12 @@ def _columns(plan: Plan) -> str:
         f"{plan['block_bp']:,} bp blocks, both strands; the interval is over blocks and seeds "
         "(`benchmarks/patching/differences.py` has the formula).\n\n"
         "*Speed*: of a training step over that of `fixed_6`, taken in turns in one process with "
-        "one thread (`patchers.py speed`). *kb/s*: thousand training bases a second of the runs "
-        "themselves, one thread, two runs and other work side by side: machines are noisy. "
-        "*FLOPs a base*: thousand, forward, at the mean patch measured. *Parameters* and "
-        "those *in tables* of k-mers: thousand. *Mean patch*: bases, of the innermost stage. "
+        "one thread (`patchers.py speed`; JSON has bases a second of the runs themselves, which "
+        "shared their machine with other work). "
+        "*FLOPs a base*: thousand, forward, at the mean patch of validation windows (of byte "
+        "pairs, which masks cut in training, *FLOPs of `fixed_6`* is at the mean of training "
+        "windows). *Parameters* and those *in tables* of k-mers: thousand. *Mean patch*: bases, of "
+        "the innermost stage. "
         "*Overflow*: share of closes that a block's cap merged. *Deletion*: boundaries in both "
         f"over boundaries in either after base {limits['deleted_base']:,} of a window is deleted, "
         f"{first} to {last:,} bases behind it and further on. *bf16*: the same, of the network in "

@@ -18,6 +18,10 @@ PLAN: dict[str, Any] = {
     "decision": {"least_gain_bits": 0.005, "by": "as the plan says"},
     "choice": {"by": "lowest bits"},
     "cells": [cell.name for cell in all_cells()],
+    "arms": {
+        f"screen/{genome}/bpe_masked": {"of_reference": 0.999}
+        for genome in PHASES["screen"]["genomes"]
+    },
 }
 
 
@@ -96,3 +100,31 @@ def test_without_arguments_the_state_is_printed() -> None:
     script = Path(__file__).parents[2] / "benchmarks" / "patchers.py"
     done = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
     assert json.loads(done.stdout).keys() >= {"plan"}
+
+
+def screened(bits: dict[str, tuple[float, float]]) -> dict[str, dict[str, Any]]:
+    """The whole screen: of each rule, the bits of its two seeds on either genome."""
+    return {
+        one.name: cell(one.rule, bits.get(one.rule, (1.9, 1.9))[one.seed - 1])
+        for one in all_cells()
+        if one.phase == "screen"
+    }
+
+
+def test_the_screen_says_whether_its_choice_is_more_than_chance() -> None:
+    page = page_text(PLAN, screened({"budget": (1.89, 1.9), "syncmer": (1.901, 1.91)}), {})
+    assert "goes on is `budget`: over genomes and seeds `budget` has 1.89500" in page
+    assert "differ by 0.01050 bits per base at most, two seeds of one rule by 0.00475" in page
+    assert "more than the chance of a seed" in page
+    page = page_text(PLAN, screened({"budget": (1.89, 1.9), "syncmer": (1.89, 1.90)}), {})
+    assert "which of them goes on is chance" in page
+
+
+def test_flops_that_are_not_the_references_are_marked() -> None:
+    done = screened({})
+    for seed in (1, 2):
+        done[f"screen/human_chr20/entropy/{seed}"]["forward_flops_per_base"] *= 0.92
+    page = page_text(PLAN, done, {})
+    assert "| `entropy` | not run | 0.920† | 1,099.6 |" in page
+    assert "| `entropy` | not run | 1.000 | 1,195.2 |" in page
+    assert "| `bpe_masked` | not run | 0.999 |" in page

@@ -20,7 +20,7 @@ from hyena_glt.calibrate.sample import emissions_of
 from hyena_glt.checkpoint import build_network, load_checkpoint
 from hyena_glt.config import Recipe, load_recipe
 from hyena_glt.data import Region, open_sources
-from hyena_glt.errors import CalibrationError, CheckpointError
+from hyena_glt.errors import CalibrationError, CheckpointError, HyenaGLTError
 from hyena_glt.model import HyenaGLT
 from hyena_glt.model.entropy import KmerEntropy
 from hyena_glt.tokenize import BOS
@@ -214,3 +214,16 @@ def test_a_checkpoint_whose_genome_has_changed_is_not_calibrated_anew(
     (tmp_path / "genome.fa").write_text(">one\n" + 5_000 * "ACGT" + "\n")
     with pytest.raises(CalibrationError, match="isn't the file that checkpoint 'tiny' was"):
         repatched(checkpoint, ["model.stages.0.patch={kind: budget}", ENTROPY])
+
+
+def test_a_rule_with_its_number_keeps_the_entropy_model_and_needs_no_genome(
+    genome: str, tmp_path: Path
+) -> None:
+    wanted = recipe("{kind: budget, mean_bp: 6}", genome, "train.bases=2048")
+    checkpoint = load_checkpoint(Path(train(wanted, tmp_path / "run").checkpoint))
+    (tmp_path / "genome.fa").unlink()
+    other = repatched(checkpoint, ["model.stages.0.patch={kind: entropy, threshold_bits: 1.9}"])
+    assert other.weights.keys() == checkpoint.weights.keys()
+    assert all(torch.equal(other.weights[name], t) for name, t in checkpoint.weights.items())
+    with pytest.raises(HyenaGLTError, match=r"genome\.fa"):
+        repatched(checkpoint, ["model.stages.0.patch={kind: entropy}"])

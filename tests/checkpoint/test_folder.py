@@ -154,7 +154,7 @@ def test_another_format_version_is_an_error_that_says_which(folder: Path) -> Non
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["format_version"] = FORMAT_VERSION + 1
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(CheckpointError, match=r"format_version 3, this version .* reads 2"):
+    with pytest.raises(CheckpointError, match=r"format_version 4, this version .* reads 3"):
         load_checkpoint(folder)
 
 

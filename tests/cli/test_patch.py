@@ -180,6 +180,8 @@ def test_mistakes_are_named_and_leave_no_folder(
     refused(patch(wrong), f"{wrong}: record 'b', position 4", "found 'E'")
     wrong.write_text("@a\nACGT\n+\nIIII\n" * 2)
     refused(patch(wrong), "a second record 'a'")
+    wrong.write_text(">a\nNNNNNNNN\n>b\nnn\n")
+    refused(patch(wrong), f"{wrong}: found none of ACGT in 2 records")
     refused(patch(fasta, "--mean-bp", "4"), "give --kind too", code=2)
     refused(patch(fasta, "--kind", "none", "--mean-bp", "4"), "leave --mean-bp out", code=2)
     refused(patch(fasta, "--kind", "fixed", "--mean-bp", "4.5"), "give a whole number")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from hyena_glt.errors import MissingExtraError, PatcherError
 from hyena_glt.patch import Patcher, learn_merges
@@ -39,6 +40,27 @@ def test_a_patch_is_a_token_in_either_case_and_u_is_t() -> None:
 def test_anything_but_a_letter_is_a_token_of_its_own() -> None:
     assert cut_up("ACNNGRACG") == "AC|N|N|G|R|ACG|"
     assert cut_up("NN") == "N|N|"
+
+
+def test_rows_of_a_batch_are_cut_as_each_by_itself() -> None:
+    bases = ["G" * 511 + "ACG", "ACGAC", "", "A" * 600, "CAC"]
+    rows = [row(one) for one in bases]
+    length = torch.tensor([one.shape[1] for one in rows])
+    ids = torch.full((len(rows), int(length.max())), ord("C"))  # beyond a row's end: anything
+    for i, one in enumerate(rows):
+        ids[i, : one.shape[1]] = one
+    built = patcher()
+    mask = built.emit(ids, length, built.begin(len(rows), CPU))[0].mask
+    for i, one in enumerate(rows):
+        alone, _ = built.emit(one, length[i : i + 1], built.begin(1, CPU))
+        assert torch.equal(mask[i, : one.shape[1]], alone.mask[0])
+        assert not mask[i, length[i] :].any()
+
+
+@pytest.mark.parametrize("merge", ["AC", "A  C", "A C G", "AC G", " A"])
+def test_what_is_no_pair_of_tokens_is_refused(merge: str) -> None:
+    with pytest.raises(ValidationError, match=r"merges\[1\]=.* isn't a pair"):
+        patcher(("A T", merge))
 
 
 def test_no_token_reaches_over_a_multiple_of_512_letters() -> None:

@@ -34,10 +34,16 @@ class Prepared(NamedTuple):
             network.entropy.load_state_dict(self.entropy)
 
 
-def prepare(recipe: Recipe, sources: Sequence[Source], sample_bp: int = SAMPLE_BP) -> Prepared:
+def prepare(
+    recipe: Recipe,
+    sources: Sequence[Source],
+    sample_bp: int = SAMPLE_BP,
+    entropy: Mapping[str, Tensor] | None = None,
+) -> Prepared:
     """Return ``recipe`` made whole on the training regions of ``sources``, and nothing else.
 
-    Raises CalibrationError where no number gives the patches asked for.
+    ``entropy`` is the state of an entropy model that has seen them already. Raises CalibrationError
+    where no number gives the patches asked for.
     """
     splits = splits_of(sources)
     for name, split in splits.items():
@@ -46,7 +52,9 @@ def prepare(recipe: Recipe, sources: Sequence[Source], sample_bp: int = SAMPLE_B
         return Prepared(recipe, {}, ())
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to draw
         network = HyenaGLT(recipe.model, recipe.modality)
-    if network.entropy is not None:
+    if network.entropy is not None and entropy is not None:
+        network.entropy.load_state_dict(dict(entropy))
+    elif network.entropy is not None:
         network.entropy.fit(_regions(sources), recipe.seed)
     sample = sample_of(recipe, sources, network, sample_bp)
     stages, calibrations, patchers = list(recipe.model.stages), [], list[Patcher]()
@@ -63,8 +71,8 @@ def prepare(recipe: Recipe, sources: Sequence[Source], sample_bp: int = SAMPLE_B
         patchers.append(build_patcher(stages[number].patch, recipe.modality))
     model = recipe.model.model_copy(update={"stages": tuple(stages)})
     whole = Recipe.model_validate(recipe.model_copy(update={"model": model}).model_dump())
-    entropy = {} if network.entropy is None else network.entropy.state_dict()
-    return Prepared(whole, entropy, tuple(calibrations))
+    state = {} if network.entropy is None else network.entropy.state_dict()
+    return Prepared(whole, state, tuple(calibrations))
 
 
 def refuse_seen(

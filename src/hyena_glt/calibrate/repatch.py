@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor
+
 from hyena_glt.calibrate.prepare import Prepared, prepare
 from hyena_glt.calibrate.search import is_open
 from hyena_glt.checkpoint import Checkpoint, build_network
@@ -13,14 +15,16 @@ from hyena_glt.config import Recipe, with_overrides
 from hyena_glt.data import Source, open_sources
 from hyena_glt.errors import CalibrationError, CheckpointError
 
+_ENTROPY = "entropy."  # what the names of the entropy model's weights begin with
 _RULES = r"(model\.stages\.\d+\.patch|model\.entropy|data\.track|side_information)\b"
 
 
 def repatched(checkpoint: Checkpoint, overrides: Sequence[str]) -> Checkpoint:
     """Return ``checkpoint`` with another rule, such as ``model.stages.0.patch={kind: budget}``.
 
-    The weights stay; entropy model and numbers are found on the checkpoint's own training regions,
-    whose files must be there, unchanged. Patches that are pooled can be exchanged for each other;
+    The weights stay, and the entropy model where it is still the one asked for. What is missing is
+    found on the checkpoint's own training regions, whose files must be there, unchanged; a rule
+    with its number reads none of them. Patches that are pooled can be exchanged for each other;
     learned ones, which select, can't. Raises RecipeError, CalibrationError or CheckpointError.
     """
     for override in overrides:
@@ -32,11 +36,9 @@ def repatched(checkpoint: Checkpoint, overrides: Sequence[str]) -> Checkpoint:
     recipe = with_overrides(checkpoint.recipe, overrides)
     prepared = prepared_alone(recipe, checkpoint)
     weights = {
-        name: tensor
-        for name, tensor in checkpoint.weights.items()
-        if not name.startswith("entropy.")
+        name: tensor for name, tensor in checkpoint.weights.items() if not name.startswith(_ENTROPY)
     }
-    weights.update({f"entropy.{name}": tensor for name, tensor in prepared.entropy.items()})
+    weights.update({f"{_ENTROPY}{name}": tensor for name, tensor in prepared.entropy.items()})
     found = Checkpoint(
         recipe=prepared.recipe,
         weights=weights,
@@ -60,13 +62,26 @@ def prepared_alone(recipe: Recipe, checkpoint: Checkpoint | None = None) -> Prep
 
     With a ``checkpoint`` the genomes must be the files that it was trained on.
     """
-    if recipe.model.entropy is None and not any(is_open(s.patch) for s in recipe.model.stages):
-        return Prepared(recipe, {}, ())
+    entropy = None if checkpoint is None else _entropy_of(checkpoint, recipe)
+    is_whole = recipe.model.entropy is None or entropy is not None
+    if is_whole and not any(is_open(stage.patch) for stage in recipe.model.stages):
+        return Prepared(recipe, entropy or {}, ())
     with tempfile.TemporaryDirectory() as cache:
         sources = open_sources(recipe, Path(cache))
         if checkpoint is not None:
             _check_same(sources, checkpoint)
-        return prepare(recipe, sources)
+        return prepare(recipe, sources, entropy=entropy)
+
+
+def _entropy_of(checkpoint: Checkpoint, recipe: Recipe) -> dict[str, Tensor] | None:
+    """The state of the checkpoint's entropy model, where ``recipe`` asks for the same one."""
+    if recipe.model.entropy is None or recipe.model.entropy != checkpoint.recipe.model.entropy:
+        return None
+    return {
+        name.removeprefix(_ENTROPY): tensor
+        for name, tensor in checkpoint.weights.items()
+        if name.startswith(_ENTROPY)
+    }
 
 
 def _check_same(sources: Sequence[Source], checkpoint: Checkpoint) -> None:
@@ -76,5 +91,5 @@ def _check_same(sources: Sequence[Source], checkpoint: Checkpoint) -> None:
             raise CalibrationError(
                 f"{source.name}: isn't the file that checkpoint {checkpoint.recipe.name!r} was "
                 "trained on (its SHA-256 differs), so that its training regions aren't known; put "
-                "that file back, or give the rule its number"
+                "that file back, or give a rule with its number that reads no other entropy model"
             )

@@ -30,7 +30,7 @@ from hyena_glt.model import HyenaGLT
 from hyena_glt.patch import build_patcher
 from hyena_glt.tokenize import BOS, EOS, MASK, PAD, alphabet
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _MANIFEST = "manifest.json"
 _FILES = (
     "weights.safetensors",

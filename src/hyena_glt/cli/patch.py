@@ -37,7 +37,10 @@ def draw(
             "none", "fixed", "syncmer", "entropy", "entropy_jump", "entropy_dual", "budget", "bpe"
         ]
         | None,
-        typer.Option(help="Another rule, drawn beside the model's own."),
+        typer.Option(
+            help="Another rule, drawn beside the model's own. Learned, track and delimiter patches "
+            "need a recipe of their own."
+        ),
     ] = None,
     mean_bp: Annotated[
         float | None,

@@ -62,17 +62,25 @@ def lengths_of(path: Path, alphabet: Alphabet) -> dict[str, int]:
     Raises SequenceFileError and SequenceError, with the file and the record, where one can't.
     """
     length_bp: dict[str, int] = {}
+    letters = 0
     for record in read_sequences(path):
         if record.name in length_bp:
             raise SequenceFileError(
                 f"{path}: found a second record {record.name!r}; rename one, since tracks tell "
                 "contigs by their names"
             )
+        ids = encode(record.sequence)
         try:
-            alphabet.validate(encode(record.sequence), record.name)
+            alphabet.validate(ids, record.name)
         except SequenceError as error:
             raise SequenceError(f"{path}: {error}") from None
-        length_bp[record.name] = len(record.sequence)
+        letters += int((alphabet.letter_index(ids) >= 0).sum())
+        length_bp[record.name] = len(ids)
+    if not letters:
+        raise SequenceError(
+            f"{path}: found none of {alphabet.letters} in {len(length_bp)} records, expected one "
+            "at least; nothing else can be scored or drawn"
+        )
     return length_bp
 
 

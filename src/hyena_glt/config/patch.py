@@ -201,6 +201,19 @@ class BpePatchConfig(CalibratedPatchConfig):
     min_bp: int = Field(1, ge=1, description="shortest patch, in bases")
     max_bp: int = Field(64, le=1024, description="longest patch, in bases")
 
+    @model_validator(mode="after")
+    def _merges_join_what_is_there(self) -> "BpePatchConfig":
+        tokens: set[str] = set()
+        for number, merge in enumerate(self.merges or ()):
+            parts = merge.split(" ")
+            if len(parts) != 2 or not all(len(part) == 1 or part in tokens for part in parts):
+                raise ValueError(
+                    f"merges[{number}]={merge!r} isn't a pair; expected two tokens with a space "
+                    "between them, each a letter or what an earlier pair has joined"
+                )
+            tokens.add("".join(parts))
+        return self
+
 
 class LearnedPatchConfig(CalibratedPatchConfig):
     """A patch closes where the encoder's state turns: H-Net's cosine router (arXiv 2507.07955).
@@ -212,7 +225,9 @@ class LearnedPatchConfig(CalibratedPatchConfig):
     kind: Literal["learned"]
     mean_bp: float = Field(6.0, gt=1, description="wanted mean patch, in bases")
     gain: float = Field(0.3, gt=0, le=1, description="how far a step moves the threshold")
-    ratio_weight: float = Field(0.0, ge=0, description="weight of H-Net's ratio loss")
+    ratio_weight: float = Field(
+        0.0, ge=0, description="weight of H-Net's ratio loss, taken over each micro-batch"
+    )
     min_bp: int = Field(2, ge=1, description="shortest patch, in bases")
     max_bp: int = Field(24, le=1024, description="longest patch, in bases")
 

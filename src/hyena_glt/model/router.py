@@ -133,7 +133,8 @@ def ratio_loss(
     """Return H-Net's ratio loss for one close in ``ratio`` positions (its eq. 10).
 
     n / (n - 1) * ((n - 1) * F * G + (1 - F) * (1 - G)), with F the share of closes and G the mean
-    confidence.
+    confidence, both of this call: split into calls, a batch has the mean of their losses, which is
+    near the loss of the whole but isn't it.
     """
     count = valid.sum().clamp(min=1)
     share = (closes & valid).sum() / count

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, UInt8
 
 from hyena_glt.config import BpePatchConfig
 from hyena_glt.errors import MissingExtraError, PatcherError
 from hyena_glt.patch.rules import CalibratedPatcher, Call, Wanted, calibrated
-from hyena_glt.tokenize import Alphabet, Modality, alphabet
+from hyena_glt.tokenize import PAD, Alphabet, Modality, alphabet
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -33,7 +34,7 @@ class BpePatcher(CalibratedPatcher):
         self._encoder: _Encoder | None = None
 
     def wanted(self, call: Call) -> Wanted:
-        """Return where tokens end, row by row, on the CPU.
+        """Return where tokens end; on the CPU, all rows in one call of the library.
 
         Raises PatcherError for a row that goes on from an earlier call.
         """
@@ -44,11 +45,13 @@ class BpePatcher(CalibratedPatcher):
                 "a row goes on from an earlier call, expected whole rows: where a token ends "
                 "depends on what follows; use another kind of patches to read in pieces"
             )
-        ids = call.ids.cpu().numpy().astype(np.uint8)
-        ends = np.zeros(ids.shape, np.bool_)
-        for row, n in enumerate(call.length.tolist()):
-            ends[row, 1:n] = self._encoder.token_ends(ids[row, 1:n])  # behind BOS
-        return Wanted(torch.from_numpy(ends).to(call.ids.device))
+        bases, length = call.ids[:, 1:].cpu(), call.length.cpu() - 1  # behind BOS
+        is_base = torch.arange(bases.shape[1]) < length[:, None]
+        # As one sequence: PAD parts the rows, each of which starts at a multiple of WORD_BP.
+        rows = F.pad(torch.where(is_base, bases, PAD), (0, -bases.shape[1] % WORD_BP), value=PAD)
+        ends = self._encoder.token_ends(rows.numpy().astype(np.uint8).reshape(-1))
+        found = torch.from_numpy(ends).view(rows.shape)[:, : bases.shape[1]] & is_base
+        return Wanted(F.pad(found, (1, 0)).to(call.ids.device))
 
 
 class _Encoder:

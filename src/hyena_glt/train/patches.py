@@ -35,7 +35,8 @@ class PatchTally:
         metrics = {}
         if self._bases is not None:
             bases = float(self._bases)
-            for number, (closes, merged) in enumerate(zip(self._closes, self._merged, strict=True)):
+            stages = zip(self._closes, self._merged, strict=True)
+            for number, (closes, merged) in enumerate(stages, start=1):
                 stage = f"stage_{number}"
                 metrics[f"{stage}_patch_bp"] = bases / max(1.0, float(closes))
                 metrics[f"{stage}_overflow"] = float(merged) / max(1.0, float(closes + merged))
