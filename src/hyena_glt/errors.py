@@ -25,6 +25,14 @@ class CheckpointError(HyenaGLTError, ValueError):
     """A folder is no checkpoint, a damaged one, or one of another format version."""
 
 
+class StateError(HyenaGLTError, ValueError):
+    """A saved state is damaged, or of another network; names the file."""
+
+
+class KernelError(HyenaGLTError, ValueError):
+    """A form of an operation was asked for that there isn't, or that can't do what is needed."""
+
+
 class TrainingError(HyenaGLTError, RuntimeError):
     """Training can't go on; the last good checkpoint is kept and named."""
 

@@ -44,3 +44,19 @@ def test_a_recipe_of_the_package_is_known_by_name(run: Run) -> None:
     result = run("info", "demo", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["parameters"]["total"] <= 2_000_000
+
+
+def test_the_forms_of_convolutions_can_be_asked_for(run: Run, recipe: Path) -> None:
+    asked = ("info", recipe, "model.backbone.layout=ML")
+    found = json.loads(run(*asked, "--kernels", "--json", "--window-bp", "600").stdout)["kernels"]
+    forms = {(row["operation"], row["taps"]): row["forms"] for row in found}
+    assert forms["modal", 16]["cpu fp32"] == "chunked"
+    assert forms["fir", 128] == {
+        **{"cpu fp32": "library", "cpu bf16": "toeplitz", "cuda bf16": "library"},
+        "compiled": "library",
+    }
+    lengths = {row["length"] for row in found if row["taps"] == 128}
+    assert lengths == {200}, "patches of 3 bp"
+    shown = run(*asked, "--kernels").stdout
+    assert "toeplitz" in shown
+    assert "chunked" in shown

@@ -18,6 +18,7 @@ from hyena_glt.model.account import (
     receptive_field_bp,
     training_memory,
 )
+from hyena_glt.nn import state_bytes
 from hyena_glt.objective import base_loss
 from hyena_glt.tokenize import BOS
 
@@ -233,6 +234,20 @@ def test_activations_are_what_autograd_keeps(name: str, precision: str) -> None:
     estimate = training_memory(model, config, ids.shape[1], len(ids)).activations_bytes
     assert estimate == pytest.approx(sum(kept.values()), rel=0.2)
     assert loss.nll_nats.requires_grad  # the graph, and so what it keeps, lived until here
+
+
+def test_segments_hold_the_activations_of_one_and_the_states_before_all() -> None:
+    model = NETWORKS["long"]()
+    state = state_bytes(model.begin(1))
+
+    def activations(window_bp: int, **settings: object) -> int:
+        config = TrainConfig.model_validate({"bases": 1, **settings})
+        return training_memory(model, config, window_bp, 3).activations_bytes
+
+    one = activations(256)
+    assert activations(1000, segment_bp=256) == one + 4 * 3 * state
+    assert activations(1000, segment_bp=256, segment_gradient="truncated") == one + 3 * state
+    assert activations(200, segment_bp=256) == activations(200)
 
 
 PEAK = """

@@ -29,6 +29,8 @@ from hyena_glt.ops import (
     smooth,
     smooth_reference,
 )
+from hyena_glt.ops.kernels import using
+from hyena_glt.ops.modal import _carried_by_doubling, _carried_in_turn
 from hyena_glt.patch import Emission, cut
 
 LENGTHS = [1, 2, 63, 100, 2000]
@@ -75,11 +77,47 @@ def agree(
 @lengths
 @pytest.mark.parametrize("width", [2, 7, 128])
 @pytest.mark.parametrize("continues", [False, True])
-def test_fir(length: int, width: int, continues: bool, dtype: torch.dtype) -> None:
-    x, h = numbers(2, 3, length, dtype=dtype), numbers(3, width, dtype=dtype, seed=1)
-    past = numbers(2, 3, width - 1, dtype=dtype, seed=2) if continues else None
+@pytest.mark.parametrize("form", ["library", "toeplitz"])
+def test_fir(length: int, width: int, continues: bool, form: str, dtype: torch.dtype) -> None:
+    groups = 6 if length == 100 else 2
+    x, h = numbers(2, 6, length, dtype=dtype), numbers(groups, width, dtype=dtype, seed=1)
+    past = numbers(2, 6, width - 1, dtype=dtype, seed=2) if continues else None
     inputs = [x, h] if past is None else [x, h, past]
-    agree(lambda: [fir(x, h, past)], lambda: [fir_reference(x, h, past)], inputs)
+    with using({"fir": form}):
+        agree(lambda: [fir(x, h, past)], lambda: [fir_reference(x, h, past)], inputs)
+
+
+@pytest.mark.parametrize("width", [2, 7, 66])
+def test_blocks_of_a_convolution_against_finite_differences(width: int) -> None:
+    x, h, past = numbers(2, 2, 65), numbers(1, width, seed=1), numbers(2, 2, width - 1, seed=2)
+    with using({"fir": "toeplitz"}):
+        assert torch.autograd.gradcheck(fir, (x, h, past))
+
+
+@pytest.mark.parametrize("length", [1, 2, 63, 64, 257])
+@pytest.mark.parametrize("continues", [False, True])
+def test_states_carried_in_turn_and_by_doubling_are_the_same(length: int, continues: bool) -> None:
+    added, first = numbers(3, 2, length).detach(), numbers(3, 2, seed=1).detach()
+    log_decay = -numbers(3, seed=2).detach().exp()
+    carried = (added, log_decay, first if continues else None)
+    close(_carried_by_doubling(*carried), _carried_in_turn(*carried))
+
+
+@pytest.mark.parametrize(("length", "chunk"), [(1, 4), (5, 2), (7, 3), (9, 64)])
+def test_chunks_of_a_long_convolution_against_finite_differences(length: int, chunk: int) -> None:
+    x, log_pole, residue, state = modal_inputs(length, torch.float64)
+    ends = torch.tensor([length, length // 2])[: len(x)]
+
+    def carried(*inputs: Tensor) -> tuple[Tensor, ...]:
+        x, log_pole, residue, state = inputs
+        y, after = modal(x, log_pole, residue, state, ends, chunk)
+        assert after is not None
+        return y, after
+
+    assert torch.autograd.gradcheck(carried, (x, log_pole, residue, state))
+    assert torch.autograd.gradcheck(
+        lambda x, p, r: modal(x, p, r, None, chunk=chunk)[0], (x, log_pole, residue)
+    )
 
 
 def test_the_current_tap_comes_first() -> None:

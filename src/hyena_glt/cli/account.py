@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hyena_glt.checkpoint import build_network, load_checkpoint
+from hyena_glt.cli.kernels import kernels_of
 from hyena_glt.cli.sources import read_recipe
 from hyena_glt.config import Recipe
 from hyena_glt.model import HyenaGLT
@@ -23,10 +24,20 @@ from hyena_glt.nn import state_bytes
 
 
 def account_of(
-    source: str, overrides: list[str], window_bp: int | None, windows: int | None
+    source: str,
+    overrides: list[str],
+    window_bp: int | None,
+    windows: int | None,
+    kernels: bool = False,
 ) -> dict[str, Any]:
-    """Return the account of the checkpoint or recipe ``source``, as plain data."""
+    """Return the account of the checkpoint or recipe ``source``, as plain data.
+
+    With ``kernels`` it says in which form each convolution runs.
+    """
     recipe, network, trained = _read(source, overrides)
+    if kernels:
+        forms = kernels_of(network, window_bp or recipe.data.window_bp)
+        return {"source": source, "kernels": forms}
     return {
         "source": source,
         "modality": recipe.modality,

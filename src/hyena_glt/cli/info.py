@@ -21,20 +21,28 @@ def info(
         int | None,
         typer.Option(min=1, help="Windows in memory at once; default: the recipe's."),
     ] = None,
+    kernels: Annotated[
+        bool, typer.Option("--kernels", help="Show the forms in which convolutions run.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show a model's parameters, FLOPs a base, state, receptive field and training memory.
 
     k-mer tables are counted apart: a look-up costs no FLOPs. A multiplication
     with its addition is two FLOPs. A receptive field that reaches back to the
-    row's start is unbounded (null in JSON).
+    row's start is unbounded (null in JSON). With --kernels: the form that each
+    convolution of a window takes, by device and precision; the environment
+    variable HYENA_GLT_KERNELS=fir=library asks for another one.
 
     Example: hyena-glt info recipes/tiny.yaml model.backbone.width=64
     """
     from hyena_glt.cli.account import account_of, show_account
+    from hyena_glt.cli.kernels import show_kernels
 
-    account = account_of(source, overrides or [], window_bp, batch)
+    account = account_of(source, overrides or [], window_bp, batch, kernels)
     if as_json:
         show_json(account)
+    elif kernels:
+        show_kernels(account["kernels"])
     else:
         show_account(account)

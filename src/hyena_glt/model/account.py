@@ -17,7 +17,7 @@ from hyena_glt.config import TrainConfig
 from hyena_glt.model.glt import HyenaGLT
 from hyena_glt.model.hierarchy import Hierarchy
 from hyena_glt.model.router import Router
-from hyena_glt.nn import Attention, Block, GatedMLP, Hyena, Stack
+from hyena_glt.nn import Attention, Block, GatedMLP, Hyena, Stack, state_bytes
 from hyena_glt.nn.mixers import ExplicitFilter, Mixer, ModalFilter
 from hyena_glt.nn.mixers.hyena import FEATURE_WIDTH
 from hyena_glt.patch import DynamicPatcher
@@ -133,7 +133,8 @@ def training_memory(
     """Return an estimate for steps that hold ``windows`` windows of ``window_bp`` at once.
 
     Weights, gradients and the optimiser's averages (two a parameter; one for Muon's matrices) are
-    exact in fp32. Activations are what the backward pass needs, counted by module. On a CPU the
+    exact in fp32. Activations are what the backward pass needs, counted by module; of windows read
+    in segments, what one segment needs, and the states before the segments. On a CPU the
     allocator's slack comes on top: 1.1 to 2 times as much was measured.
     """
     count = count_parameters(network)
@@ -143,12 +144,17 @@ def training_memory(
         linears = (m for m in network.hierarchy.modules() if isinstance(m, nn.Linear))
         averages -= sum(linear.weight.numel() for linear in linears)
     reduced = config.precision == "bf16"
+    held_bp, states_bytes = window_bp, 0
+    if config.segment_bp is not None and config.segment_bp < window_bp:
+        held_bp = config.segment_bp
+        kept = math.ceil(window_bp / held_bp) if config.segment_gradient == "exact" else 1
+        states_bytes = kept * windows * state_bytes(network.begin(1))
     return TrainingMemory(
         weights_bytes=FP32_BYTES * everything + BF16_BYTES * count.total * reduced,
         gradients_bytes=FP32_BYTES * everything,
         optimiser_bytes=FP32_BYTES * averages,
         average_bytes=FP32_BYTES * everything * (config.ema_decay is not None),
-        activations_bytes=_activation_bytes(network, window_bp, windows, reduced),
+        activations_bytes=_activation_bytes(network, held_bp, windows, reduced) + states_bytes,
     )
 
 
@@ -200,9 +206,9 @@ def _cost(module: nn.Module, ahead: bool) -> _Cost:
             dim = module.taps.shape[0] * module.group_size
             width = module.width + (module.width - 1) * ahead
             return _Cost(2 * width * dim, 0, dim * (1 if module.skip is None else 2))
-        case ModalFilter():  # its input, whole and in chunks, and some states a chunk
+        case ModalFilter():  # its input, for the skip term too, and the states before each chunk
             dim, poles = module.residue.shape
-            kept = 2 * dim + 6 * dim * poles // module.chunk
+            kept = dim + dim * poles // module.chunk
             ways = 1 + ahead
             return _Cost(ways * 2 * dim * (module.chunk + 2 * poles), ways * kept, 0)
         case Router():  # keeps its input, query and key

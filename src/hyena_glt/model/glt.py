@@ -156,6 +156,7 @@ class HyenaGLT(nn.Module):
         if total == 0:
             nothing = self.embed.symbol.weight.new_zeros(batch, 0, len(self.alphabet.letters))
             return Output(nothing, [], state)
+        full = length is None
         if length is None:
             length = torch.full((batch,), total, device=ids.device)
         if state is None:
@@ -173,7 +174,7 @@ class HyenaGLT(nn.Module):
             reading,
             None,
             None,
-            Span(coordinate, length, two_sided),
+            Span(coordinate, length, two_sided, full),
             None if state is None else state.hierarchy,
         )
         after = None if hierarchy is None else ModelState(letters, before, hierarchy)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hyena_glt.config import LearnedPatchConfig, ModelConfig
 from hyena_glt.model.router import Router, RouterState, Routing, ratio_loss, straight_through
-from hyena_glt.nn import Span, Stack
+from hyena_glt.nn import Span, Stack, put_rows, select_rows
 from hyena_glt.nn.block import NORM_EPS
 from hyena_glt.nn.stack import StackState
 from hyena_glt.ops import PoolState, pool_patches, smooth
@@ -196,9 +196,7 @@ class Hierarchy(nn.Module):
     ) -> tuple[Emission, PatcherState]:
         """Return (where this rate closes, at bases, state)."""
         ids, length = reading.ids, reading.length
-        score: Tensor | None = {"entropy": reading.entropy, "track": reading.track}.get(
-            self.patcher.reads
-        )
+        score = self._score(reading)
         valid = _valid(span)
         if routing is not None:
             assert self.router is not None
@@ -212,12 +210,17 @@ class Hierarchy(nn.Module):
         emission, after = self.patcher.emit(ids, length, before, outer, score)
         if routing is not None and self.training and torch.is_grad_enabled():
             assert self.router is not None
-            self.router.count(routing, valid, emission, length)
+            opened = (valid & (span.coordinate == 0)).sum()
+            self.router.count(routing, valid, emission, length, opened)
         if span.two_sided:
             last = torch.arange(ids.shape[1], device=ids.device) == (length - 1)[:, None]
             capacity = min(emission.capacity + 1, ids.shape[1])
             emission = emission._replace(mask=emission.mask | last, capacity=capacity)
         return emission, after
+
+    def _score(self, reading: Reading) -> Tensor | None:
+        """Return what this rate's rule reads of a call besides letters, a router's score apart."""
+        return {"entropy": reading.entropy, "track": reading.track}.get(self.patcher.reads)
 
     def _pool(
         self,
@@ -244,17 +247,73 @@ class Hierarchy(nn.Module):
         span: Span,
         state: HierarchyState | None,
     ) -> tuple[Float[Tensor, "B P E"], Trace, "HierarchyState | StackState | None"]:
-        """Run the inner network over this call's latents, at the coordinates of their closes."""
-        coordinate = span.coordinate.gather(1, patches.close)
-        inside = Span(coordinate, patches.closed, span.two_sided)
+        """Run the inner network over this call's latents, at the coordinates of their closes.
+
+        A step of decoding runs it for the rows alone that closed a patch.
+        """
+        bases = patches.close if base_of is None else base_of.gather(1, patches.close)
+        inside = Span(span.coordinate.gather(1, patches.close), patches.closed, span.two_sided)
         before = None if state is None else state.inner
+        is_step = reading.ids.shape[1] == 1 and not torch.is_grad_enabled()
+        if before is None or not is_step or torch.compiler.is_compiling():
+            return self._inside(z_BPE, reading, emission, bases, inside, before)
+        inside = inside._replace(full=True)  # of the rows that close one
+        closing = patches.closed.nonzero()[:, 0]
+        if len(closing) == len(z_BPE):
+            return self._inside(z_BPE, reading, emission, bases, inside, before)
+        emissions, after = self._wait_inside(reading, before)
+        if len(closing) == 0:
+            return z_BPE, Trace(emissions, None), after
+        few = select_rows((z_BPE, reading, emission, bases, inside, before), closing)
+        z_RPE, trace, after_few = self._inside(*few)
+        emissions = [
+            put_rows(rest, closing, some)
+            for rest, some in zip(emissions, trace.emissions, strict=True)
+        ]
+        z_BPE = z_RPE.new_zeros(z_BPE.shape).index_copy(0, closing, z_RPE)
+        return z_BPE, Trace(emissions, trace.ratio_loss), put_rows(after, closing, after_few)
+
+    def _inside(
+        self,
+        z_BPE: Float[Tensor, "B P E"],
+        reading: Reading,
+        emission: Emission,
+        bases: Int[Tensor, "B P"],
+        inside: Span,
+        before: "HierarchyState | StackState | None",
+    ) -> tuple[Float[Tensor, "B P E"], Trace, "HierarchyState | StackState | None"]:
+        """Return the inner network's (answers, trace, state)."""
         after: HierarchyState | StackState | None
         if isinstance(self.inner, Stack):
             z_BPE, after = self.inner(z_BPE, inside, before)
             return z_BPE, Trace([], None), after
-        bases = patches.close if base_of is None else base_of.gather(1, patches.close)
         z_BPE, trace, after = self.inner(z_BPE, reading, emission, bases, inside, before)
         return z_BPE, trace, after
+
+    def _wait_inside(
+        self, reading: Reading, state: "HierarchyState | StackState"
+    ) -> tuple[list[Emission], "HierarchyState | StackState"]:
+        """Return the inner network's (emissions, state) of a step that closes no patch."""
+        if not isinstance(state, HierarchyState):
+            return [], state
+        assert isinstance(self.inner, Hierarchy)
+        return self.inner.wait(reading, state)
+
+    def wait(
+        self, reading: Reading, state: HierarchyState
+    ) -> tuple[list[Emission], HierarchyState]:
+        """Return (emissions, state) of a step that gives this rate nothing to read.
+
+        Rules are evaluated at bases, so theirs go on; none may close a patch.
+        """
+        ids, length = reading.ids, reading.length
+        shut = Emission(torch.zeros_like(ids, dtype=torch.bool), 1, torch.zeros_like(length))
+        score = self._score(reading)
+        if self.router is not None:
+            score = torch.full(ids.shape, -1.0, device=ids.device)
+        emission, patcher = self.patcher.emit(ids, length, state.patcher, shut, score)
+        inside, inner = self._wait_inside(reading, state.inner)
+        return [emission, *inside], state._replace(patcher=patcher, inner=inner)
 
     def _weigh(
         self, trace: Trace, routing: Routing, closes: Bool[Tensor, "B L"], span: Span

@@ -96,14 +96,17 @@ class Router(nn.Module):
         valid: Bool[Tensor, "B L"],
         emission: Emission,
         length: Int[Tensor, " B"],
+        opened: Int[Tensor, ""],
     ) -> None:
-        """Take a call of training into account: ``emission`` and ``length`` at base rate."""
+        """Take a call of training into account: ``emission`` and ``length`` at base rate.
+
+        ``opened`` rows begin in the call: BOS is no base, and its close none that was wanted.
+        """
         turn = torch.where(valid, routing.turn, 0).float()
-        rows = len(length)
         self.tally += torch.stack(
             [
-                length.sum() - rows,
-                emission.mask.sum() - rows,
+                length.sum() - opened,
+                emission.mask.sum() - opened,
                 valid.sum(),
                 turn.sum(),
                 (turn * turn).sum(),

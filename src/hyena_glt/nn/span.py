@@ -12,3 +12,4 @@ class Span(NamedTuple):
     coordinate: Int[Tensor, "B L"]  # document nucleotides: row position, BOS is 0
     length: Int[Tensor, " B"]  # valid positions of each row
     two_sided: bool = False  # a position sees those after it too; whole rows only, without state
+    full: bool = False  # no row has padding, as far as is known without a look

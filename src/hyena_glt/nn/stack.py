@@ -42,16 +42,13 @@ class Stack(nn.Module):
         self, x_BLD: Float[Tensor, "B L D"], span: Span, state: StackState | None
     ) -> tuple[Float[Tensor, "B L D"], StackState | None]:
         """Return (y, state); ``state`` None starts a row and asks for none back."""
-        if state is None:
-            recompute = self.activation_checkpointing and torch.is_grad_enabled()
-            for block in self.blocks:
-                if recompute:
-                    x_BLD, _ = checkpoint(block, x_BLD, span, None, use_reentrant=False)
-                else:
-                    x_BLD, _ = block(x_BLD, span, None)
-            return x_BLD, None
+        recompute = self.activation_checkpointing and torch.is_grad_enabled()
+        befores = [None] * len(self.blocks) if state is None else state
         after = []
-        for block, before in zip(self.blocks, state, strict=True):
-            x_BLD, mixer_state = block(x_BLD, span, before)
+        for block, before in zip(self.blocks, befores, strict=True):
+            if recompute:
+                x_BLD, mixer_state = checkpoint(block, x_BLD, span, before, use_reentrant=False)
+            else:
+                x_BLD, mixer_state = block(x_BLD, span, before)
             after.append(mixer_state)
-        return x_BLD, tuple(after)
+        return x_BLD, None if state is None else tuple(after)

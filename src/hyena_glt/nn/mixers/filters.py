@@ -49,14 +49,14 @@ class ExplicitFilter(nn.Module):
             window = torch.exp(-rate * torch.arange(width) / width)
         self.register_buffer("decay", window, persistent=False)
 
-    def filter(self, two_sided: bool = False) -> Float[Tensor, "D W"]:
-        """Return the taps of every channel, current tap first; two-sided, the furthest ahead."""
+    def filter(self, two_sided: bool = False) -> Float[Tensor, "G W"]:
+        """Return the taps of every group, current tap first; two-sided, the furthest ahead."""
         taps = self.taps if self.decay is None else self.taps * self.decay
         if two_sided:
             assert self.ahead is not None
             ahead = self.ahead if self.decay is None else self.ahead * self.decay[:, 1:]
             taps = torch.cat([ahead.flip(1), taps], 1)
-        return taps.repeat_interleave(self.group_size, 0)
+        return taps
 
     def begin(self, like: Float[Tensor, "B D"]) -> Float[Tensor, "B D past"]:
         """Return the state before the first position: an empty past."""
@@ -76,7 +76,11 @@ class ExplicitFilter(nn.Module):
             y_BDL = y_BDL + self.skip[:, None].to(x_BDL.dtype) * x_BDL
         if state is None:
             return y_BDL, None
-        return y_BDL, last_positions(torch.cat([state, x_BDL], 2), span.length, self.width - 1)
+        past, length = self.width - 1, x_BDL.shape[2]
+        if span.full:
+            kept = [state[..., length:], x_BDL[..., max(0, length - past) :]]
+            return y_BDL, torch.cat(kept, 2)
+        return y_BDL, last_positions(torch.cat([state, x_BDL], 2), span.length, past)
 
 
 class ModalFilter(nn.Module):
@@ -113,16 +117,15 @@ class ModalFilter(nn.Module):
     def forward(
         self, x_BDL: Float[Tensor, "B D L"], span: Span, state: Tensor | None
     ) -> tuple[Float[Tensor, "B D L"], Tensor | None]:
-        """Return (y, state after each row's last position); runs in fp32 at least."""
-        exact = _exact(x_BDL)
+        """Return (y, state after each row's last position), which is in fp32 at least."""
         with torch.autocast(x_BDL.device.type, enabled=False):
             y_BDL, state = modal(
-                exact, self.log_pole(), _exact(self.residue), state, span.length, self.chunk
+                x_BDL, self.log_pole(), _exact(self.residue), state, span.length, self.chunk
             )
             if span.two_sided:
-                y_BDL = y_BDL + self._from_ahead(_without_padding(exact, span.length))
-            y_BDL = y_BDL + self.skip[:, None] * exact
-        return y_BDL.to(x_BDL.dtype), state
+                y_BDL = y_BDL + self._from_ahead(_without_padding(x_BDL, span.length))
+            y_BDL = y_BDL + self.skip[:, None].to(x_BDL.dtype) * x_BDL
+        return y_BDL, state
 
     def _from_ahead(self, x_BDL: Float[Tensor, "B D L"]) -> Float[Tensor, "B D L"]:
         """Return what the positions after each add: the filter, run from the row's end."""

@@ -1,0 +1,81 @@
+"""Which form runs: what was measured, unless it is told otherwise."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from hyena_glt.errors import KernelError
+from hyena_glt.ops import fir, modal, modal_fft
+from hyena_glt.ops.kernels import VARIABLE, fir_form, modal_form, using
+
+FP32, BF16 = torch.float32, torch.bfloat16
+
+
+def test_wide_filters_are_matrix_products_where_matrices_are_of_bf16() -> None:
+    assert fir_form(128, 1024, "cpu", FP32, compiled=False) == "library"
+    assert fir_form(128, 1024, "cpu", BF16, compiled=False) == "toeplitz"
+    assert fir_form(7, 1024, "cpu", BF16, compiled=False) == "library"
+    assert fir_form(7, 1024, "cpu", BF16, compiled=True) == "taps"
+    assert fir_form(7, 1, "cpu", FP32, compiled=False) == "step"
+    assert fir_form(128, 1024, "cuda", BF16, compiled=False) == "library"
+    assert fir_form(128, 8192, "cuda", BF16, compiled=False) == "toeplitz"
+
+
+def test_a_form_can_be_asked_for_and_no_other_runs() -> None:
+    x, log_pole, residue = torch.randn(1, 2, 9), -torch.rand(2, 3), torch.randn(2, 3)
+    with using({"modal": "fft", "fir": "taps"}):
+        assert (modal_form(), fir_form(128, 9, "cpu", BF16, compiled=False)) == ("fft", "taps")
+        y, none = modal(x, log_pole, residue, None)
+        assert none is None
+        assert torch.equal(y, modal_fft(x, log_pole, residue))
+        with pytest.raises(KernelError, match="has no state"):
+            modal(x, log_pole, residue, torch.zeros(1, 2, 3), torch.tensor([9]))
+    assert modal_form() == "chunked"
+
+
+@pytest.mark.parametrize("forms", [{"fir": "fast"}, {"convolution": "fft"}])
+def test_a_form_that_there_is_not_is_an_error_that_lists_those_there_are(
+    forms: dict[str, str],
+) -> None:
+    with (
+        pytest.raises(KernelError, match=r"expected fir=library\|toeplitz\|taps; modal="),
+        using(forms),
+    ):
+        pass
+
+
+def test_the_environment_is_read() -> None:
+    script = (
+        "import torch; from hyena_glt.ops.kernels import modal_form, fir_form; "
+        "print(modal_form(), fir_form(7, 9, 'cpu', torch.float32, False))"
+    )
+
+    def told(text: str) -> subprocess.CompletedProcess[str]:
+        environment = {VARIABLE: text}
+        return subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert told("modal=fft, fir=taps").stdout == "fft taps\n"
+    assert told("").stdout == "chunked library\n"
+    assert f"{VARIABLE}: found fir=quick" in told("fir=quick").stderr
+
+
+@pytest.mark.parametrize("width", [40, 128])
+def test_in_bf16_a_form_is_as_near_to_the_exact_result_as_another(width: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 8, 300, generator=generator)
+    h = torch.randn(2, width, generator=generator) / width**0.5
+    exact = fir(x.double(), h.double(), None)
+    off = {}
+    for form in ("library", "toeplitz"):
+        with using({"fir": form}):
+            found = fir(x.to(BF16), h.to(BF16), None).double()
+        off[form] = float((found - exact).square().mean().sqrt())
+    assert off["toeplitz"] < 1.2 * off["library"] < 0.02
