@@ -43,6 +43,25 @@ WindowBp = Annotated[
     int,
     typer.Option(min=1, help="Bases of the window around REF, cut at the ends of a contig."),
 ]
+StrideBp = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Move the ends of windows outwards to multiples of so many bases: near sites share "
+        "the reading of their windows.  [default: centred windows]",
+        show_default=False,
+    ),
+]
+TailTolerance = Annotated[
+    float,
+    typer.Option(
+        "--tail-tolerance",
+        metavar="NATS",
+        min=0,
+        help="Leave a window's end unread once |ALT - REF|, summed over 64 bases, is below it; 0: "
+        "exact.",
+    ),
+]
 Circular = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="A contig whose end joins its start; may be repeated."),
@@ -53,4 +72,16 @@ SkipBad = Annotated[
         "--skip-bad",
         help="Leave out intervals that aren't on the genome, and list them, instead of stopping.",
     ),
+]
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream",
+        help="Read contigs from disk in constant memory; progress is kept in OUT.part. FASTA "
+        "(plain or bgzip, an index is written beside it) or 2bit.",
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="With --stream: go on from OUT.part, if a run was stopped."),
 ]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from hyena_glt.cli.options import Device, Json
+from hyena_glt.cli.options import Device, Json, Resume, Stream
 from hyena_glt.cli.verbs import show_json
 
 MEAN_BP = 6.0
@@ -63,6 +63,8 @@ def draw(
         typer.Option(help="A score a base, for patches of kind track: bedGraph, bigWig or .npz."),
     ] = None,
     figures: Annotated[Literal["png", "svg"], typer.Option(help="The pictures' format.")] = "png",
+    stream: Stream = False,
+    resume: Resume = False,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -74,6 +76,10 @@ def draw(
     exons and transcription starts. Each record is read as a document of its
     own. 'hyena-glt patch calibrate' shows how patches hang on their threshold.
 
+    With --stream whole chromosomes are read in constant memory, and a run that
+    was killed goes on with --resume: patches.bed, .bedgraph and summary.json,
+    without pictures.
+
     Example: hyena-glt patch runs/demo/checkpoint genome.fa --out runs/map
     """
     if kind is None and mean_bp is not None:
@@ -84,8 +90,15 @@ def draw(
     from hyena_glt.cli.patch_files import check_folder, write_maps
     from hyena_glt.cli.patch_summary import show_summary
     from hyena_glt.cli.patchers import open_scores, other_patches, own_patches
+    from hyena_glt.cli.streams import check_stream_asked
 
+    given = {"--kind": kind, "--annotation": annotation, "--region": region, "--track": track}
+    refused = {name: value is not None for name, value in given.items()}
+    check_stream_asked(stream, {"--resume": resume}, refused)
     check_device(device)
+    if stream:
+        _stream(source, sequences, out, resume, device, as_json)
+        return
     check_folder(out)
     own = own_patches(source, device)
     other = None if kind is None else other_patches(own, kind, mean_bp or MEAN_BP, device)
@@ -103,6 +116,19 @@ def draw(
         show_json({"out": str(out), **summary})
     else:
         show_summary(out, summary)
+
+
+def _stream(
+    source: str, sequences: Path, out: Path, resume: bool, device: str, as_json: bool
+) -> None:
+    from hyena_glt.cli.patch_stream import show_stream_summary, stream_maps
+    from hyena_glt.cli.patchers import own_patches
+
+    summary = stream_maps(own_patches(source, device), sequences, out, resume)
+    if as_json:
+        show_json({"out": str(out), **summary})
+    else:
+        show_stream_summary(out, summary)
 
 
 def calibrate(

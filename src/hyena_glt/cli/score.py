@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from hyena_glt.cli.options import BothStrands, CheckpointFolder, Circular, Device, Json, SkipBad
+from hyena_glt.cli.options import (
+    BothStrands,
+    CheckpointFolder,
+    Circular,
+    Device,
+    Json,
+    Resume,
+    SkipBad,
+    Stream,
+)
 from hyena_glt.cli.verbs import check_intervals_asked, show_json, show_renamed, show_skipped
 
 
@@ -37,6 +46,12 @@ def fasta(
         ),
     ] = None,
     both_strands: BothStrands = None,
+    stream: Stream = False,
+    resume: Resume = False,
+    track_out: Annotated[
+        Path | None,
+        typer.Option(help="With --stream: the surprisal of each base too, a .bedgraph."),
+    ] = None,
     circular: Circular = None,
     skip_bad: SkipBad = False,
     device: Device = "cpu",
@@ -50,19 +65,40 @@ def fasta(
     its own. With --bed a name is the fourth column, or contig:start-end, and
     positions count from the interval's first base as its strand reads.
 
+    With --stream whole chromosomes are read in constant memory, and a run that
+    was killed goes on with --resume to the same file.
+
     Example: hyena-glt score fasta runs/demo/checkpoint genome.fa --out t.tsv
     """
     from hyena_glt.api import load
+    from hyena_glt.cli.score_stream import stream_scores
+    from hyena_glt.cli.streams import check_stream_asked
     from hyena_glt.cli.tables import write_scores
 
     contigs = circular or []
+    check_stream_asked(
+        stream,
+        {"--resume": resume, "--track-out": track_out is not None},
+        {"--bed": bed is not None, "--track": track is not None},
+    )
     check_intervals_asked(bed, contigs, skip_bad, "--bed")
-    model = load(checkpoint, device)
     if track is not None and bed is not None:
         raise typer.BadParameter("--track is for whole records; leave out --bed")
-    tally = write_scores(
-        model, sequences, out, bed, per_base, both_strands, contigs, skip_bad, track
-    )
+    model = load(checkpoint, device)
+    if stream:
+        tally = stream_scores(
+            model,
+            sequences,
+            out,
+            per_base=per_base,
+            both_strands=both_strands,
+            track_out=track_out,
+            resume=resume,
+        )
+    else:
+        tally = write_scores(
+            model, sequences, out, bed, per_base, both_strands, contigs, skip_bad, track
+        )
     if as_json:
         show_json({"out": str(out), **tally.as_dict()})
     else:

@@ -1,15 +1,18 @@
 """What ``hyena-glt score`` writes."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+from jaxtyping import Float64
+
 from hyena_glt.api import LoadedModel
 from hyena_glt.cli.records import groups, open_records
 from hyena_glt.io import Record, Track, check_output, open_track, replacing_file
-from hyena_glt.score import Tracks, read_both_strands
+from hyena_glt.score import SequenceScore, Tracks, read_both_strands
 from hyena_glt.tokenize import encode
 
 COLUMNS = ("name", "length_bp", "scored_bp", "loglik_nats", "bits_per_base")
@@ -79,9 +82,6 @@ def write_scores(
         alphabet.reverse_complement(encode(""))  # refuses a protein before any work
     write = _write_bases if per_base else _write_totals
     tally = Tally()
-    columns: tuple[str, ...] = PER_BASE_COLUMNS if per_base else COLUMNS
-    if model.network.side_information:
-        columns = tuple(f"conditional_{c}" if c in LIKELIHOODS else c for c in columns)
     with (
         open_records(
             path, bed, alphabet, alphabet.validate, circular, tally.skipped if skip_bad else None
@@ -90,11 +90,36 @@ def write_scores(
         replacing_file(out) as aside,
         aside.open("w", encoding="utf-8") as file,
     ):
-        _write_row(file, columns)
+        file.write(header_line(model, per_base))
         for group in groups(records):
             scores = None if opened is None else _tracks(opened, group)
             write(file, model, group, both_strands, tally, scores)
     return tally
+
+
+def header_line(model: LoadedModel, per_base: bool) -> str:
+    """Return the table's first line."""
+    columns: tuple[str, ...] = PER_BASE_COLUMNS if per_base else COLUMNS
+    if model.network.side_information:
+        columns = tuple(f"conditional_{c}" if c in LIKELIHOODS else c for c in columns)
+    return _line(columns)
+
+
+def total_line(name: str, score: SequenceScore) -> str:
+    """Return the line of a sequence."""
+    bits = repr(score.bits_per_base) if score.scored_bp else NOT_SCORED
+    # repr: the shortest text that reads back as the same number; no base adds up to 0, not -0.
+    loglik = repr(score.loglik_nats + 0.0)
+    return _line((name, score.length_bp, score.scored_bp, loglik, bits))
+
+
+def base_lines(
+    name: str, start: int, letters: str, bits: Float64[np.ndarray, " L"]
+) -> Iterator[str]:
+    """Yield a line a base, of which the first stands at ``start``."""
+    for position, (base, value) in enumerate(zip(letters, bits.tolist(), strict=True), start):
+        text = NOT_SCORED if math.isnan(value) else f"{value:.6f}"
+        yield _line((name, position, base, text))
 
 
 def _tracks(track: Track, group: list[Record]) -> Tracks:
@@ -113,10 +138,7 @@ def _write_totals(
     scores = model.score([record.sequence for record in group], both_strands, tracks)
     for record, score in zip(group, scores, strict=True):
         tally.add(score.length_bp, score.scored_bp, -score.loglik_nats / math.log(2))
-        bits = repr(score.bits_per_base) if score.scored_bp else NOT_SCORED
-        # repr: the shortest text that reads back as the same number; no base adds up to 0, not -0.
-        loglik = repr(score.loglik_nats + 0.0)
-        _write_row(file, (record.name, score.length_bp, score.scored_bp, loglik, bits))
+        file.write(total_line(record.name, score))
 
 
 def _write_bases(
@@ -130,13 +152,10 @@ def _write_bases(
     sequences = [record.sequence for record in group]
     surprisals = model.surprisal_bits(sequences, both_strands, tracks)
     for record, surprisal in zip(group, surprisals, strict=True):
-        bits = surprisal.tolist()
-        known = [value for value in bits if not math.isnan(value)]
-        tally.add(len(bits), len(known), math.fsum(known))
-        for position, (base, value) in enumerate(zip(record.sequence, bits, strict=True)):
-            text = NOT_SCORED if math.isnan(value) else f"{value:.6f}"
-            _write_row(file, (record.name, position, base, text))
+        known = surprisal[~np.isnan(surprisal)]
+        tally.add(len(surprisal), len(known), math.fsum(known))
+        file.writelines(base_lines(record.name, 0, record.sequence, surprisal))
 
 
-def _write_row(file: TextIO, cells: Iterable[object]) -> None:
-    file.write("\t".join(map(str, cells)) + "\n")
+def _line(cells: Iterable[object]) -> str:
+    return "\t".join(map(str, cells)) + "\n"

@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Int64, UInt8
 from torch import Tensor, nn
 
 from hyena_glt.data import whole_rows_of
 from hyena_glt.embed.layers import find_layer
-from hyena_glt.errors import SequenceError
+from hyena_glt.errors import LayerError, SequenceError
 from hyena_glt.model import HyenaGLT, ModelState, Output
-from hyena_glt.stream import PIECE_BP, TWO_SIDED_BP
+from hyena_glt.stream import PIECE_BP, TWO_SIDED_BP, Bases, RowPiece, read_pieces
 
 BATCH_BP = 32_768  # positions in memory at once
 
@@ -32,6 +32,32 @@ class Piece(NamedTuple):
         """Where a base stands."""
         index = torch.arange(self.values.shape[1], device=self.values.device)
         return (index < self.length[:, None])[..., None]
+
+
+class ProbeState(NamedTuple):
+    """What a probe goes on with."""
+
+    network: ModelState
+    before: Tensor | None  # the vector of the patch closed last, of a layer of patches
+
+
+class BasesRead(NamedTuple):
+    """A layer's values at some bases of a document."""
+
+    start: int  # the first base
+    values: Float[Tensor, "L D"]
+    following: int  # with this start
+    state: ProbeState  # and this state the next piece begins
+
+
+class PatchesRead(NamedTuple):
+    """A layer's values at the patches that close in a piece of a document, the first of which is
+    open when the piece begins."""
+
+    ends: Int64[np.ndarray, " P"]  # where each ends: behind base ``end - 1``
+    values: Float[Tensor, "P D"]
+    following: int  # with this start
+    state: ProbeState  # and this state the next piece begins
 
 
 class Probe:
@@ -96,6 +122,70 @@ class Probe:
             if values.shape[1]:
                 yield Piece(max(start - 1, 0), values, length)
 
+    @property
+    def patch_rate(self) -> int:
+        """The stage whose patches have a vector each; LayerError where only bases have one."""
+        if not self.layer.rate:
+            raise LayerError(
+                f"layer {self.layer.name} has a vector a base, and none a patch; take another, "
+                "such as backbone.-1"
+            )
+        return self.layer.rate
+
+    def begin(self) -> ProbeState:
+        """Return the state before a document; DirectionError for a bidirectional network."""
+        state = self.network.begin(1)
+        before = None
+        if self.layer.rate:
+            before = self.network.embed.symbol.weight.new_zeros(1, self.layer.width)
+        return ProbeState(state, before)
+
+    def stream_bases(
+        self, bases: Bases, start: int = 0, state: ProbeState | None = None
+    ) -> Iterator[BasesRead]:
+        """Yield what :meth:`read` gives for one document, which is never in memory as a whole.
+
+        ``start`` and ``state`` are ``following`` and ``state`` of an earlier piece: from there on
+        the numbers are, bit for bit, those of a run that never stopped.
+        """
+        for piece, values, output, before, after in self._stream(bases, start, state):
+            at_bases, _ = self._at_bases(values, output, before)
+            bos = 1 if piece.start == 0 else 0
+            if piece.end - piece.start > bos:
+                first = max(piece.start - 1, 0)
+                yield BasesRead(first, at_bases[0, bos:], piece.end, after)
+
+    def stream_patches(
+        self, bases: Bases, start: int = 0, state: ProbeState | None = None
+    ) -> Iterator[PatchesRead]:
+        """Yield the vector of each patch of one document; ``start`` and ``state`` as above.
+
+        The open patch at the end has none. Raises LayerError for a layer at the rate of bases.
+        """
+        rate = self.patch_rate
+        for piece, values, output, _, after in self._stream(bases, start, state):
+            closes = output.emissions[rate - 1].mask[0].nonzero()[:, 0].cpu().numpy()
+            bos = 1 if piece.start == 0 else 0
+            vectors = values[0, bos : len(closes)]
+            yield PatchesRead(piece.start + closes[bos:], vectors, piece.end, after)
+
+    def _stream(
+        self, bases: Bases, start: int, state: ProbeState | None
+    ) -> Iterator[tuple[RowPiece, Tensor, Output, Tensor | None, ProbeState]]:
+        """Yield (a piece, values at the layer's rate, output, the patch closed before, state)."""
+        device = next(self.network.parameters()).device
+        state = self.begin() if state is None else state
+        for piece in read_pieces(bases, start):
+            length = torch.tensor([piece.end - piece.start], device=device)
+            values, output = self._call(piece.ids.to(device), length, state.network)
+            assert output.state is not None
+            before = after = state.before
+            if self.layer.rate:
+                closed = int(output.emissions[self.layer.rate - 1].mask.sum())
+                after = values[:, closed - 1] if closed else before
+            state = ProbeState(output.state, after)
+            yield piece, values, output, before, state
+
     @torch.no_grad()
     def _call(
         self, ids: Int[Tensor, "B L"], length: Int[Tensor, " B"], state: ModelState | None
@@ -112,6 +202,9 @@ class Probe:
             output = self.network.one_strand(ids, length, state, self.two_sided)
         finally:
             handle.remove()
+        if not caught:  # one position, which closes no patch, leaves out the layers behind it
+            weight = self.network.embed.symbol.weight
+            caught.append(weight.new_zeros(len(ids), 1, self.layer.width))
         (values,) = caught
         return values, output
 

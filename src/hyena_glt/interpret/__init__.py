@@ -9,7 +9,15 @@ from hyena_glt.interpret.annotation import (
 )
 from hyena_glt.interpret.codons import Against, Positions
 from hyena_glt.interpret.figures import RegionView, draw_lengths, draw_profiles, draw_region
-from hyena_glt.interpret.patch_map import PatchMap, closes_of, map_contig
+from hyena_glt.interpret.patch_map import (
+    MapPiece,
+    MapState,
+    PatchMap,
+    begin_map,
+    closes_of,
+    map_contig,
+    stream_map,
+)
 from hyena_glt.interpret.profiles import Profile, Profiles
 from hyena_glt.interpret.summary import Agreement, DeletionAgreement, Lengths
 
@@ -20,12 +28,15 @@ __all__ = [
     "DeletionAgreement",
     "Landmark",
     "Lengths",
+    "MapPiece",
+    "MapState",
     "Mark",
     "PatchMap",
     "Positions",
     "Profile",
     "Profiles",
     "RegionView",
+    "begin_map",
     "closes_of",
     "draw_lengths",
     "draw_profiles",
@@ -33,4 +44,5 @@ __all__ = [
     "genes_of",
     "landmarks_of",
     "map_contig",
+    "stream_map",
 ]

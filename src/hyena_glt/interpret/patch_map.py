@@ -1,8 +1,9 @@
 """Where a network's patches lie along a contig, and how uncertain and how surprised it is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,9 +12,9 @@ from torch import Tensor
 
 from hyena_glt.data import whole_rows_of
 from hyena_glt.errors import SequenceError
-from hyena_glt.model import HyenaGLT
-from hyena_glt.patch import UNIT, Emission
-from hyena_glt.stream import PIECE_BP, TWO_SIDED_BP
+from hyena_glt.model import HyenaGLT, ModelState
+from hyena_glt.patch import UNIT, Emission, PatcherState
+from hyena_glt.stream import PIECE_BP, TWO_SIDED_BP, Bases, Letters, RowPiece, read_pieces
 from hyena_glt.tokenize import BOS, PAD
 
 
@@ -47,7 +48,25 @@ class PatchMap:
         return self.closes[self.closes < self.length_bp]
 
 
-@torch.no_grad()
+class MapState(NamedTuple):
+    """What goes on from piece to piece: the network's state, or its patchers' alone."""
+
+    network: ModelState | None
+    patchers: tuple[PatcherState, ...]
+
+
+class MapPiece(NamedTuple):
+    """The map of some bases of a document."""
+
+    start: int  # the first base
+    closes: list[Int64[np.ndarray, "..."]]  # stage by stage; a patch closes after base p - 1
+    overflow: list[int]  # stage by stage: closes that the patcher's cap has merged
+    entropy_bits: Float32[np.ndarray, " L"] | None  # as in a PatchMap
+    surprisal_bits: Float32[np.ndarray, " L"] | None
+    following: int  # with this start
+    state: MapState  # and this state the next piece begins
+
+
 def map_contig(
     network: HyenaGLT,
     contig: str,
@@ -72,37 +91,97 @@ def map_contig(
             f"record {contig!r} has {len(ids):,} bp; a two-sided network reads a sequence whole, "
             f"and at most {TWO_SIDED_BP:,} bp of it: cut it into windows"
         )
-    rows, _ = whole_rows_of([ids])
-    piece_bp = rows.shape[1] if two_sided else PIECE_BP
-    # Of the base behind the contig too, which decides whether the last patch is open.
-    entropy = None if network.entropy is None else _entropy_bits(network, ids)
-    reader = _Reader(
-        network,
-        1,
-        logits=surprisal,
-        in_pieces=rows.shape[1] > piece_bp,
-        entropy=None if entropy is None else entropy[None],
-        track=None if track is None else track[None],
-    )
-    if entropy is not None:
-        entropy = entropy[:-1]
-    bits = np.empty(len(ids), np.float32) if surprisal else None
-    closes: list[list[np.ndarray]] = [[] for _ in network.patchers]
-    overflow = [0 for _ in network.patchers]
-    for start in range(0, rows.shape[1], piece_bp):
-        piece = rows[:, start : start + piece_bp]
-        emissions, logits = reader.read(piece, torch.tensor([piece.shape[1]]), start)
-        for level, emission in enumerate(emissions):
-            closes[level].append(start + emission.mask[0].nonzero()[:, 0].cpu().numpy())
-            overflow[level] += int(emission.overflow[0])
-        if bits is not None and logits is not None:
-            target = ids[start : start + piece_bp]
-            bits[start : start + len(target)] = _surprisal_bits(network, logits[0], target)
+    piece_bp = len(ids) + 1 if two_sided else PIECE_BP
+    reader = _Reader(network, 1, logits=surprisal, in_pieces=len(ids) + 1 > piece_bp)
+    pieces = list(_read_map(network, reader, Letters(ids), piece_bp=piece_bp, track=track))
+    stages = range(len(network.patchers))
+    closes = [np.concatenate([piece.closes[level] for piece in pieces]) for level in stages]
+    overflow = [sum(piece.overflow[level] for piece in pieces) for level in stages]
+    entropy = _concatenated([piece.entropy_bits for piece in pieces])
+    bits = _concatenated([piece.surprisal_bits for piece in pieces])
     return [
-        # The first close of a document is BOS's.
-        PatchMap(contig, len(ids), level + 1, np.concatenate(found)[1:], merged, entropy, bits)
-        for level, (found, merged) in enumerate(zip(closes, overflow, strict=True))
+        PatchMap(contig, len(ids), level + 1, closes[level], overflow[level], entropy, bits)
+        for level in stages
     ]
+
+
+def begin_map(network: HyenaGLT, *, surprisal: bool) -> MapState:
+    """Return the state before a document; DirectionError for a bidirectional network."""
+    network.begin(1)
+    return _Reader(network, 1, logits=surprisal, in_pieces=True).state
+
+
+def stream_map(
+    network: HyenaGLT,
+    bases: Bases,
+    *,
+    surprisal: bool,
+    start: int = 0,
+    state: MapState | None = None,
+) -> Iterator[MapPiece]:
+    """Yield what ``map_contig`` gives for a document that is never in memory as a whole.
+
+    ``start`` and ``state`` are ``following`` and ``state`` of an earlier piece: from there on the
+    map is, bit for bit, that of a run that never stopped. Not for patches that read a track. Raises
+    DirectionError for a bidirectional network.
+    """
+    before = begin_map(network, surprisal=surprisal) if state is None else state
+    reader = _Reader(network, 1, logits=surprisal, state=before)
+    yield from _read_map(network, reader, bases, start=start)
+
+
+def _read_map(
+    network: HyenaGLT,
+    reader: "_Reader",
+    bases: Bases,
+    *,
+    start: int = 0,
+    piece_bp: int | None = None,
+    track: Float32[np.ndarray, " L"] | None = None,
+) -> Iterator[MapPiece]:
+    for piece in read_pieces(bases, start, piece_bp=piece_bp):
+        with torch.no_grad():  # not across a yield, where it would hold for the caller too
+            found = _map_piece(network, reader, bases, piece, track)
+        yield found
+
+
+def _map_piece(
+    network: HyenaGLT,
+    reader: "_Reader",
+    bases: Bases,
+    piece: RowPiece,
+    track: Float32[np.ndarray, " L"] | None,
+) -> MapPiece:
+    entropy = None
+    if network.entropy is not None:
+        # Of the base behind the contig too, which decides whether the last patch is open.
+        entropy = _entropy_bits(network, bases, piece.start, piece.end)
+    scores = None if track is None else _with_bos(track, piece.start, piece.end)[None]
+    length = torch.tensor([piece.end - piece.start])
+    units = None if entropy is None else entropy[None]
+    emissions, logits = reader.read(piece.ids, length, units, scores)
+    return MapPiece(
+        piece.start,
+        [_closes(emission, piece.start) for emission in emissions],
+        [int(emission.overflow[0]) for emission in emissions],
+        None if entropy is None else entropy[: len(piece.following)],
+        None if logits is None else _surprisal_bits(network, logits[0], piece.following),
+        piece.end,
+        reader.state,
+    )
+
+
+def _closes(emission: Emission, start: int) -> Int64[np.ndarray, " P"]:
+    """Where patches close in a piece that begins at ``start``, BOS's close left out."""
+    found = start + emission.mask[0].nonzero()[:, 0].cpu().numpy()
+    return found[found > 0]
+
+
+def _concatenated(
+    pieces: Sequence[Float32[np.ndarray, "..."] | None],
+) -> Float32[np.ndarray, " L"] | None:
+    there = [piece for piece in pieces if piece is not None]
+    return np.concatenate(there) if there else None
 
 
 @torch.no_grad()
@@ -119,25 +198,26 @@ def closes_of(
     if network.entropy is not None:
         device = next(network.parameters()).device
         entropy = network.entropy_of(rows.to(device)).cpu().numpy().astype(np.float32) / UNIT
-    emissions, _ = _Reader(network, len(sequences), entropy=entropy).read(rows, length)
+    emissions, _ = _Reader(network, len(sequences)).read(rows, length, entropy)
     masks = [emission.mask.cpu() for emission in emissions]
     return [[row.nonzero()[1:, 0].numpy() for row in mask] for mask in masks]
 
 
 def _entropy_bits(
-    network: HyenaGLT, ids: UInt8[np.ndarray, " L"]
+    network: HyenaGLT, bases: Bases, start: int, end: int
 ) -> Float32[np.ndarray, " positions"]:
-    """Return the entropy of each base given those before it, and of the one behind the last."""
+    """Return the entropy of what follows each position from ``start`` to ``end`` of a row."""
     model = network.entropy
     assert model is not None
     device = next(network.parameters()).device
-    past = torch.full((model.past_bp,), PAD)
-    seen = torch.cat([past, torch.tensor([BOS]), torch.from_numpy(ids.astype(np.int64))])[None]
-    bits = np.empty(len(ids) + 1, np.float32)
-    for start in range(0, len(bits), PIECE_BP):
-        end = min(start + PIECE_BP, len(bits))
-        units = model(seen[:, start : end + model.past_bp].to(device))
-        bits[start:end] = units[0].cpu().numpy() / UNIT
+    bits = np.empty(end - start, np.float32)
+    for first in range(start, end, PIECE_BP):
+        last = min(first + PIECE_BP, end)
+        reach = first - model.past_bp
+        found = bases.fetch(max(reach - 1, 0), last - 1) if last > 1 else np.zeros(0, np.uint8)
+        before = [PAD] * -min(reach, 0) + [BOS] * (reach <= 0)
+        seen = torch.from_numpy(np.concatenate([before, found]).astype(np.int64))[None]
+        bits[first - start : last - start] = model(seen.to(device))[0].cpu().numpy() / UNIT
     return bits
 
 
@@ -151,50 +231,60 @@ class _Reader:
         *,
         logits: bool = False,
         in_pieces: bool = False,
-        entropy: Float32[np.ndarray, "B N"] | None = None,
-        track: Float32[np.ndarray, "B L"] | None = None,
+        state: MapState | None = None,
     ) -> None:
         self._network = network
         self._device = next(network.parameters()).device
         routed = any(patcher.reads == "router" for patcher in network.patchers)
         self._whole = logits or routed or network.direction == "bidirectional"
-        self._state = network.begin(rows) if self._whole and in_pieces else None
-        self._states = [patcher.begin(rows, self._device) for patcher in network.patchers]
-        self._entropy, self._track = entropy, track
+        self._logits = logits
+        if state is None:
+            patchers = [] if self._whole else network.patchers
+            state = MapState(
+                network.begin(rows) if self._whole and in_pieces else None,
+                tuple(patcher.begin(rows, self._device) for patcher in patchers),
+            )
+        self.state = state
 
     def read(
-        self, ids: Int[Tensor, "B L"], length: Int[Tensor, " B"], start: int = 0
+        self,
+        ids: Int[Tensor, "B L"],
+        length: Int[Tensor, " B"],
+        entropy: Float32[np.ndarray, "B L"] | None = None,
+        track: Float32[np.ndarray, "B L"] | None = None,
     ) -> tuple[list[Emission], Float[Tensor, "B L V"] | None]:
-        """Return (each stage's closes, the logits if the network was asked) from ``start`` on."""
-        end = start + ids.shape[1]
+        """Return (each stage's closes, the logits if the network was asked for them).
+
+        ``entropy`` and ``track`` are of each position, a track's nan at BOS.
+        """
         ids, length = ids.to(self._device), length.to(self._device)
-        track = None if self._track is None else self._with_bos(self._track, start, end)
+        scores = None if track is None else torch.from_numpy(track).to(self._device)
         if self._whole:
-            output = self._network(ids, length, self._state, track=track)
-            self._state = output.state
-            return output.emissions, output.logits
-        entropy = None
-        if self._entropy is not None:
+            output = self._network(ids, length, self.state.network, track=scores)
+            self.state = self.state._replace(network=output.state)
+            return output.emissions, output.logits if self._logits else None
+        units = None
+        if entropy is not None:
             # Exact: a float32 holds any number of 1/1024 bit that an entropy can be.
-            units = np.round(self._entropy[:, start:end] * UNIT).astype(np.int64)
-            entropy = torch.from_numpy(units).to(self._device)
+            units = torch.from_numpy(np.round(entropy * UNIT).astype(np.int64)).to(self._device)
         emissions: list[Emission] = []
-        for level, patcher in enumerate(self._network.patchers):
-            score: Tensor | None = {"entropy": entropy, "track": track}.get(patcher.reads)
+        states: list[PatcherState] = []
+        for patcher, before in zip(self._network.patchers, self.state.patchers, strict=True):
+            score: Tensor | None = {"entropy": units, "track": scores}.get(patcher.reads)
             outer = emissions[-1] if emissions else None
-            emission, state = patcher.emit(ids, length, self._states[level], outer, score)
+            emission, state = patcher.emit(ids, length, before, outer, score)
             emissions.append(emission)
-            self._states[level] = state
+            states.append(state)
+        self.state = MapState(None, tuple(states))
         return emissions, None
 
-    def _with_bos(
-        self, values: Float32[np.ndarray, "B L"], start: int, end: int
-    ) -> Float[Tensor, "B N"]:
-        """Return the values of bases at positions ``start`` to ``end``, nan at BOS."""
-        found = values[:, max(start - 1, 0) : end - 1]
-        if start == 0:
-            found = np.concatenate([np.full((len(values), 1), np.nan, np.float32), found], axis=1)
-        return torch.from_numpy(found).to(self._device)
+
+def _with_bos(
+    values: Float32[np.ndarray, " L"], start: int, end: int
+) -> Float32[np.ndarray, " positions"]:
+    """Return the values of the bases at positions ``start`` to ``end``, nan at BOS."""
+    found = values[max(start - 1, 0) : end - 1]
+    return np.concatenate([np.full(1, np.nan, np.float32), found]) if start == 0 else found
 
 
 def _surprisal_bits(

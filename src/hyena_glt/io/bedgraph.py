@@ -2,7 +2,7 @@
 
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,12 @@ from jaxtyping import Float32, Int64
 from hyena_glt.errors import SequenceFileError
 from hyena_glt.io.container import container_of, read_lines
 from hyena_glt.io.ordered import check_suffix, replacing_lines
-from hyena_glt.io.track_writer import Intervals, TrackWriter
+from hyena_glt.io.track_writer import (
+    Intervals,
+    TrackWriter,
+    intervals_of,
+    joined_intervals,
+)
 
 _SUFFIXES = (".bedgraph", ".bedGraph", ".bg", ".bdg")
 _HEADERS = (b"track", b"browser")
@@ -95,12 +100,47 @@ class BedGraphWriter(TrackWriter):
             self._flush()
 
     def _put(self, contig: str, intervals: Intervals) -> None:
-        # A float32 as text has the digits that float32 needs; as a Python float it would have more.
-        rows = zip(
-            intervals.starts.tolist(), intervals.ends.tolist(), intervals.values, strict=True
+        self._stream.write(_lines_of(contig, intervals))
+
+
+class BedGraphPieces:
+    """The lines of a bedGraph whose scores come in pieces, for a file that is written elsewhere.
+
+    They are those of BedGraphWriter. ``last`` is what it remembers from piece to piece: the start,
+    end and score of the last interval so far, which the next piece may lengthen.
+    """
+
+    def __init__(self, last: Sequence[int | float] | None = None) -> None:
+        self.last = last
+
+    def lines(self, contig: str, start: int, values: Float32[np.ndarray, " L"]) -> bytes:
+        """The lines that the scores of bases `start` and on complete; NaN where there is none."""
+        joined = joined_intervals(self._open_interval(), intervals_of(start, values))
+        if len(joined.starts):
+            begin, end, score = (column[-1].item() for column in joined)
+            self.last = (begin, end, score)
+        return _lines_of(contig, Intervals(*(column[:-1] for column in joined)))
+
+    def end(self, contig: str) -> bytes:
+        """The contig's last line, if any is open."""
+        waiting = self._open_interval()
+        self.last = None
+        return _lines_of(contig, waiting)
+
+    def _open_interval(self) -> Intervals:
+        starts, ends, values = ([], [], []) if self.last is None else ([one] for one in self.last)
+        return Intervals(
+            np.array(starts, dtype=np.int64),
+            np.array(ends, dtype=np.int64),
+            np.array(values, dtype=np.float32),
         )
-        text = "".join(f"{contig}\t{start}\t{end}\t{value!s}\n" for start, end, value in rows)
-        self._stream.write(text.encode("utf-8", "surrogateescape"))
+
+
+def _lines_of(contig: str, intervals: Intervals) -> bytes:
+    # A float32 as text has the digits that float32 needs; as a Python float it would have more.
+    rows = zip(intervals.starts.tolist(), intervals.ends.tolist(), intervals.values, strict=True)
+    text = "".join(f"{contig}\t{start}\t{end}\t{value!s}\n" for start, end, value in rows)
+    return text.encode("utf-8", "surrogateescape")
 
 
 class _Lines(NamedTuple):

@@ -27,9 +27,15 @@ def read_fasta(path: str | os.PathLike[str]) -> Iterator[Record]:
 
 
 def write_fasta(
-    path: str | os.PathLike[str], records: Iterable[Record], line_width_bp: int = 60
+    path: str | os.PathLike[str],
+    records: Iterable[Record],
+    line_width_bp: int = 60,
+    names_differ: bool = False,
 ) -> None:
     """Write records as FASTA, in bgzip if the name ends in `.gz`, whole or not at all.
+
+    Records are taken one at a time. Their names are remembered, for none may come twice; a caller
+    who knows that with `names_differ` writes any number of records in constant memory.
 
     Raises SequenceError at a record that `read_fasta` couldn't give back unchanged, and
     StorageError if the file can't be written.
@@ -39,18 +45,33 @@ def write_fasta(
     with replacing_file(path) as aside:
         compressed = os.fspath(path).endswith(".gz")
         with pysam.BGZFile(str(aside), "wb", None) if compressed else aside.open("wb") as file:
-            for record in checked_records(records):
+            for record in checked_records(records, names_differ):
                 file.write(_text(record, line_width_bp))
 
 
+def record_lengths_bp(path: str | os.PathLike[str]) -> Iterator[tuple[str, int]]:
+    """Each record's name and length, with the checks of `read_fasta`; a line in memory at once."""
+    path = Path(path)
+    for (_, name, _), _, length_bp in _scan(path, container_of(path), keep=False):
+        yield name, length_bp
+
+
 def _records(path: Path, container: Container) -> Iterator[Record]:
+    for (_, name, description), sequence, _ in _scan(path, container, keep=True):
+        yield Record(name, description, sequence.decode("ascii"))
+
+
+def _scan(
+    path: Path, container: Container, keep: bool
+) -> Iterator[tuple[tuple[int, str, str], bytearray, int]]:
+    """Each record's header (line, name, description), its letters if they are kept, its length."""
     seen: set[str] = set()
     header: tuple[int, str, str] | None = None
-    sequence = bytearray()
+    sequence, length_bp = bytearray(), 0
     for number, line in read_lines(path, container):
         if line.startswith(b">"):
             if header is not None:
-                yield _record(path, header, sequence)
+                yield _whole(path, header, sequence, length_bp)
             header = (number, *_parse_header(path, number, line))
             if header[1] in seen:
                 raise SequenceFileError(
@@ -58,27 +79,31 @@ def _records(path: Path, container: Container) -> Iterator[Record]:
                     "rename one of them"
                 )
             seen.add(header[1])
-            sequence = bytearray()
+            sequence, length_bp = bytearray(), 0
         elif header is None and line:
             raise _no_header(path, number, line)
         else:
             wrong = first_wrong_character(line)
             if header is not None and wrong is not None:
                 raise _wrong_character(path, number, header[1], line, wrong)
-            sequence += line
+            length_bp += len(line)
+            if keep:
+                sequence += line
     if header is None:
         raise SequenceFileError(f"{path}: found no record in it; make or fetch it again")
-    yield _record(path, header, sequence)
+    yield _whole(path, header, sequence, length_bp)
 
 
-def _record(path: Path, header: tuple[int, str, str], sequence: bytearray) -> Record:
-    number, name, description = header
-    if not sequence:
+def _whole(
+    path: Path, header: tuple[int, str, str], sequence: bytearray, length_bp: int
+) -> tuple[tuple[int, str, str], bytearray, int]:
+    number, name, _ = header
+    if not length_bp:
         raise SequenceFileError(
             f"{path}: line {number}: found no sequence under record {name!r}; remove the record, "
             "or fetch the file again if it was cut off"
         )
-    return Record(name, description, sequence.decode("ascii"))
+    return header, sequence, length_bp
 
 
 def _parse_header(path: Path, number: int, line: bytes) -> tuple[str, str]:

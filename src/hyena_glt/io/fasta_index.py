@@ -1,8 +1,8 @@
 """The `.fai` (and, for bgzip, `.gzi`) index beside a FASTA file: read if current, else made.
 
 An index is current if it is no older than the FASTA file and, for a plain file, its last record
-ends where the file does. One that isn't is made again, which reads the whole file through
-`read_fasta` and so checks all of it.
+ends where the file does. One that isn't is made again, which reads the whole file with the checks
+of `read_fasta`, a line in memory at once.
 """
 
 import os
@@ -14,7 +14,7 @@ import pysam
 from hyena_glt.errors import SequenceFileError
 from hyena_glt.io.atomic import replacing_file
 from hyena_glt.io.container import Container
-from hyena_glt.io.fasta import read_fasta
+from hyena_glt.io.fasta import record_lengths_bp
 
 
 def indexed_lengths_bp(path: Path, container: Container) -> dict[str, int]:
@@ -70,7 +70,7 @@ def _ends_with(path: Path, entry: tuple[int, int, int, int]) -> bool:
 
 
 def _make(path: Path, indexes: list[Path]) -> None:
-    found = [(record.name, len(record.sequence)) for record in read_fasta(path)]
+    found = list(record_lengths_bp(path))
     with ExitStack() as stack:
         asides = [stack.enter_context(replacing_file(index)) for index in indexes]
         arguments = [str(path), "--fai-idx", str(asides[0])]

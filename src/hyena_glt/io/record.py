@@ -22,21 +22,26 @@ class Record:
     sequence: str
 
 
-def checked_records(records: Iterable[Record]) -> Iterator[Record]:
+def checked_records(records: Iterable[Record], names_differ: bool = False) -> Iterator[Record]:
     """The same records, each checked to be one that a file can hold and give back unchanged.
+
+    With `names_differ` the caller answers for names, and none is remembered.
 
     Raises SequenceError at a name that is empty, repeated or has a space in it, at a description
     of several lines, at an empty sequence, at a character no sequence has, and if there is no
     record at all.
     """
     seen: set[str] = set()
+    found = False
     for record in records:
+        found = True
         problem = _problem(record, seen)
         if problem:
             raise SequenceError(f"record {record.name!r} can't be written: {problem}")
-        seen.add(record.name)
+        if not names_differ:
+            seen.add(record.name)
         yield record
-    if not seen:
+    if not found:
         raise SequenceError("found no record to write, expected at least one; check the source")
 
 

@@ -31,7 +31,7 @@ class TrackWriter(ABC):
         self._is_open = False
         # The last interval so far, which the next piece may lengthen.
         self._contig = ""
-        self._last = _intervals(0, np.empty(0, dtype=np.float32))
+        self._last = intervals_of(0, np.empty(0, dtype=np.float32))
 
     def write(self, contig: str, start: int, values: Float32[np.ndarray, " L"]) -> None:
         """Write the scores of bases `start`, `start + 1` ... of a contig; NaN where there is none.
@@ -53,7 +53,7 @@ class TrackWriter(ABC):
         if contig != self._contig:
             self._flush()
             self._contig = contig
-        joined = _joined(self._last, _intervals(start, values))
+        joined = joined_intervals(self._last, intervals_of(start, values))
         self._last = Intervals(*(column[-1:] for column in joined))
         if len(joined.starts) > 1:
             self._put(contig, Intervals(*(column[:-1] for column in joined)))
@@ -86,7 +86,7 @@ class TrackWriter(ABC):
         self._files.__exit__(kind, error, trace)
 
 
-def _intervals(start: int, values: Float32[np.ndarray, " L"]) -> Intervals:
+def intervals_of(start: int, values: Float32[np.ndarray, " L"]) -> Intervals:
     """The runs of one score in `values`. Scores are compared as bits: -0.0 isn't 0.0."""
     bits = np.ascontiguousarray(values).view(np.uint32)
     edges = np.flatnonzero(bits[1:] != bits[:-1]) + 1
@@ -96,7 +96,7 @@ def _intervals(start: int, values: Float32[np.ndarray, " L"]) -> Intervals:
     return Intervals(start + starts[there], start + ends[there], values[starts[there]])
 
 
-def _joined(first: Intervals, then: Intervals) -> Intervals:
+def joined_intervals(first: Intervals, then: Intervals) -> Intervals:
     """Both, with the last of `first` and the first of `then` as one where they continue."""
     meet = len(first.starts) and len(then.starts) and first.ends[-1] == then.starts[0]
     one = meet and first.values[-1:].tobytes() == then.values[:1].tobytes()

@@ -11,6 +11,7 @@ from hyena_glt.score.likelihood import (
 )
 from hyena_glt.score.records import on_genome, saturation_variants, vcf_header, vcf_records
 from hyena_glt.score.sites import BAD_RECORD, NOT_SCORED, OnBad
+from hyena_glt.score.stream import BitsPiece, ExactSum, stream_bits
 from hyena_glt.score.substitutions import Substitution, score_substitutions
 from hyena_glt.score.variants import (
     WINDOW_BP,
@@ -25,7 +26,9 @@ __all__ = [
     "NOT_SCORED",
     "WINDOW_BP",
     "BadRecord",
+    "BitsPiece",
     "Effect",
+    "ExactSum",
     "OnBad",
     "OnRecord",
     "Scorer",
@@ -43,6 +46,7 @@ __all__ = [
     "score_substitutions",
     "score_variants",
     "score_variants_reference",
+    "stream_bits",
     "surprisal_bits",
     "vcf_header",
     "vcf_records",

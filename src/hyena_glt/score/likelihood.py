@@ -151,13 +151,13 @@ def _read(
         output = network(piece.to(device), length.to(device), state, track=track)
         state = output.state
         targets = [row[start : start + PIECE_BP] for row in ids]
-        found = _bits(network, output.logits, targets)
+        found = bits_of(network, output.logits, targets)
         for i, target in enumerate(targets):
             bits[i][start : start + len(target)] = found[i, : len(target)]
     return bits
 
 
-def _bits(
+def bits_of(
     network: HyenaGLT, logits: Tensor, targets: list[np.ndarray[tuple[int], np.dtype[np.uint8]]]
 ) -> Float64[np.ndarray, "B L"]:
     """Return -log2 p(target) at each position, nan where there is no target."""

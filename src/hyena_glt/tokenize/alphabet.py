@@ -49,15 +49,16 @@ class Alphabet:
         """True at lower-case letters, which genome files use for repeats: `"aCg"` gives 1, 0, 1."""
         return np.asarray((ids >= ord("a")) & (ids <= ord("z")))
 
-    def validate(self, ids: UInt8[np.ndarray, " L"], record: str) -> None:
+    def validate(self, ids: UInt8[np.ndarray, " L"], record: str, start: int = 0) -> None:
         """Pass over ids that are all symbols of this modality, in either case.
 
         Raises SequenceError, with the record and the 0-based position, at the first that isn't:
-        an E in DNA, a gap, a special symbol.
+        an E in DNA, a gap, a special symbol. ``start`` is where in the record ``ids`` begins.
         """
         known = _look_up(self._known, ids)
         if not known.all():
-            raise self._unknown_symbol(ids, int(np.argmin(known)), f"record {record!r}, ")
+            at = int(np.argmin(known))
+            raise self._unknown_symbol(ids, at, f"record {record!r}, ", start)
 
     def complement(self, ids: UInt8[np.ndarray, " L"]) -> UInt8[np.ndarray, " L"]:
         """The base that pairs with each base, over all IUPAC codes, case kept, order kept.
@@ -91,15 +92,17 @@ class Alphabet:
             raise self._unknown_symbol(ids, int(np.argmax(paired[::step])), "")
         return paired
 
-    def _unknown_symbol(self, ids: Integer[np.ndarray, " L"], at: int, where: str) -> SequenceError:
+    def _unknown_symbol(
+        self, ids: Integer[np.ndarray, " L"], at: int, where: str, start: int = 0
+    ) -> SequenceError:
         fits_protein = bool(_look_up(alphabet("protein")._known, ids).all())
         unknown = "X" if self.modality == "protein" else "N"
         remedy = (
             "did you mean modality=protein?" if fits_protein else f"remove it or write {unknown}"
         )
         return SequenceError(
-            f"{where}position {at} (0-based): found {symbol_name(int(ids[at]))}, expected for "
-            f"{self.modality} one of {' '.join(self.symbols)} in either case; {remedy}"
+            f"{where}position {start + at} (0-based): found {symbol_name(int(ids[at]))}, expected "
+            f"for {self.modality} one of {' '.join(self.symbols)} in either case; {remedy}"
         )
 
     def __reduce__(self) -> tuple[Callable[..., "Alphabet"], tuple[Modality]]:

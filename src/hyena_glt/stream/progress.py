@@ -1,0 +1,246 @@
+"""A long job's output under way: what a kill leaves, and how the next run goes on from it.
+
+Beside an output OUT stands the folder OUT.part while the job runs:
+
+progress.safetensors  the last save: how many bytes of each file count, where the job stood, and
+                      the tensors that it goes on with
+files/                what has been written, often more than the last save counts
+
+A save flushes the files and then replaces progress.safetensors, so that a kill at any time leaves
+one whole save. The next run cuts the files to what it counts and goes on.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, NamedTuple
+
+from torch import Tensor
+
+from hyena_glt.errors import StateError, StorageError
+from hyena_glt.io import fsync_path, replacing_file
+from hyena_glt.stream.saved import load_tensors, save_tensors
+
+SAVE_S = 5.0  # between saves: the work that a kill may cost
+_RECORD = "progress.safetensors"
+_FILES = "files"
+_NOTES = "notes"
+
+
+class Notes(NamedTuple):
+    """What a job goes on with."""
+
+    leg: int  # strands read to their ends
+    position: int  # of the next piece on the strand under way
+    memory: dict[str, Any]  # what else the job remembers, of types that JSON has
+    tensors: dict[str, Tensor]
+    finished: bool = False
+
+
+class Progress:
+    """The files of a job under way, and the notes that it goes on with; used inside `with`.
+
+    ``about`` says what the output depends on, in words that a message can show: a run goes on only
+    where all of it is as before. With ``resume`` notes that are there are gone on with; without,
+    they are an error, so that no work is lost by mistake. Nothing there is a start either way.
+
+    Raises StorageError where notes are there without ``resume``, belong to another input, model or
+    setting, or are damaged, where another process writes there, and where OUT.part is something
+    else.
+    """
+
+    def __init__(self, out: Path, about: Mapping[str, str], resume: bool) -> None:
+        whole = Path(os.path.realpath(out))
+        self.folder = whole.with_name(f"{whole.name}.part")
+        self.files = self.folder / _FILES
+        self._record = self.folder / _RECORD
+        self._about = dict(about)
+        self._resume = resume
+        self._handles: dict[str, IO[bytes]] = {}
+        self._sizes: dict[str, int] = {}
+        self._discarded: list[str] = []
+        self._saved_s = time.monotonic()
+        self._has_begun = False
+        self._lock: int | None = None
+        self.notes: Notes | None = None  # None: from the start
+
+    def __enter__(self) -> "Progress":
+        if self.folder.exists() and not self.folder.is_dir():
+            raise StorageError(f"{self.folder}: is in the way of the output under way; remove it")
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"{self.folder}: can't be made ({error.strerror}); choose a folder that is there "
+                "and that you may write to"
+            ) from error
+        self._lock_folder()
+        try:
+            if self._record.exists():
+                self._go_on()
+            else:
+                self._start()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None and self.notes is None and not self._has_begun:
+            self.clear()  # a mistake in the input, say: there is nothing to go on from
+        self._close()
+
+    def append(self, name: str, data: bytes) -> None:
+        """Write ``data`` to the end of the file ``name``."""
+        if name not in self._handles:
+            # Read from anywhere, written at the end.
+            self._handles[name] = (self.files / name).open("a+b")
+            self._sizes.setdefault(name, 0)
+        self._handles[name].write(data)
+        self._sizes[name] += len(data)
+
+    def size_bytes(self, name: str) -> int:
+        """Return how much the file ``name`` holds; 0 where there is none."""
+        return self._sizes.get(name, 0)
+
+    def read(self, name: str, start: int, count: int) -> bytes:
+        """Return ``count`` bytes of the file ``name`` from ``start`` on."""
+        self.append(name, b"")
+        self._handles[name].seek(start)
+        found = self._handles[name].read(count)
+        assert len(found) == count, f"{name} holds {self._sizes[name]} bytes"
+        return found
+
+    def discard(self, name: str) -> None:
+        """Drop the file ``name``; it stays on disk until a save no longer counts it."""
+        handle = self._handles.pop(name, None)
+        if handle is not None:
+            handle.close()
+        self._sizes.pop(name, None)
+        self._discarded.append(name)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last save is SAVE_S old."""
+        return time.monotonic() - self._saved_s >= SAVE_S
+
+    def save(self, notes: Notes) -> None:
+        """Make what has been written and ``notes`` what the next run goes on from."""
+        for handle in self._handles.values():
+            handle.flush()
+            os.fsync(handle.fileno())
+        fsync_path(self.files)
+        plain = {"about": self._about, "files": self._sizes}
+        plain |= {name: value for name, value in notes._asdict().items() if name != "tensors"}
+        save_tensors(self._record, notes.tensors, {_NOTES: json.dumps(plain)})
+        for name in self._discarded:
+            (self.files / name).unlink(missing_ok=True)
+        self._discarded.clear()
+        self._saved_s = time.monotonic()
+        self._has_begun = self._has_begun or (notes.leg, notes.position) != (0, 0)
+
+    def clear(self) -> None:
+        """Remove OUT.part: the output is in its place."""
+        self._close()
+        shutil.rmtree(self.files, ignore_errors=True)
+        self._record.unlink(missing_ok=True)
+        self.folder.rmdir()
+
+    def _start(self) -> None:
+        inside = [path for path in self.folder.iterdir() if not path.name.startswith(".")]
+        if [path for path in inside if path != self.files or any(path.iterdir())]:
+            raise StorageError(
+                f"{self.folder}: is in the way of the output under way, and holds no progress of "
+                "one; move it away"
+            )
+        self.files.mkdir(exist_ok=True)
+        self.save(Notes(0, 0, {}, {}))
+
+    def _go_on(self) -> None:
+        try:
+            tensors, texts = load_tensors(self._record)
+            plain = json.loads(texts[_NOTES])
+            about, sizes = plain.pop("about"), plain.pop("files")
+            notes = Notes(**plain, tensors=tensors)
+        except (StateError, KeyError, TypeError, ValueError) as error:
+            raise StorageError(
+                f"{self._record}: is damaged ({error}); remove {self.folder} to start again"
+            ) from None
+        if not self._resume:
+            raise StorageError(
+                f"{self.folder}: holds an unfinished run; go on with --resume, or remove it to "
+                "start again"
+            )
+        for name, value in self._about.items():
+            if about.get(name) != value:
+                raise StorageError(
+                    f"{self.folder}: was begun with another {name} ({about.get(name)}, now "
+                    f"{value}); go on with the same, or remove it to start again"
+                )
+        if not notes.finished:
+            self._cut(sizes)
+        self.notes, self._sizes = notes, sizes
+
+    def _cut(self, sizes: Mapping[str, int]) -> None:
+        """Cut the files to what the last save counts, and remove those that it doesn't know."""
+        for path in self.files.iterdir():
+            if path.name not in sizes:
+                path.unlink()
+        for name, size in sizes.items():
+            path = self.files / name
+            found = path.stat().st_size if path.is_file() else 0
+            if found < size:
+                raise StorageError(
+                    f"{path}: is damaged, it holds {found} bytes where the last save counted "
+                    f"{size}; remove {self.folder} to start again"
+                )
+            if found > size:
+                os.truncate(path, size)
+
+    def _lock_folder(self) -> None:
+        self._lock = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._close()
+            raise StorageError(
+                f"{self.folder}: another process writes there; wait for it, or choose another "
+                "output"
+            ) from None
+
+    def _close(self) -> None:
+        for handle in self._handles.values():
+            handle.close()
+        self._handles.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def put_in_place(source: Path, out: Path) -> None:
+    """Move a finished file or folder to ``out``, unless that has been done.
+
+    A file may go to another disk. Raises StorageError if it can't be written there.
+    """
+    if not source.exists():
+        return
+    target = Path(os.path.realpath(out))
+    try:
+        os.replace(source, target)
+        fsync_path(target.parent)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with replacing_file(target) as aside:
+            shutil.copyfile(source, aside)
