@@ -155,12 +155,20 @@ class LoadedModel:
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int = 0,
+        forbid: Sequence[str] = (),
+        start: str = "",
+        stop_codon: bool = False,
+        max_homopolymer_bp: int | None = None,
     ) -> list[Sample]:
         """Return ``count`` sampled continuations of each prompt, prompt by prompt.
 
-        A sample holds its prompt, the letters that followed and the ln p of each under the model.
-        Raises SamplingError for a setting out of its range, SequenceError for a prompt that can't
-        be read, DirectionError for a bidirectional model.
+        A sample holds its prompt, the letters that followed, the ln p of each under the model, and
+        whether a stop codon ended it. It begins with ``start``, never completes a motif of
+        ``forbid`` nor a longer run of one letter than ``max_homopolymer_bp``, and ends with its
+        first stop codon in frame where ``stop_codon`` says so; more in
+        ``hyena_glt.generate.sample_stream``, which yields samples one by one.
+        Raises SamplingError for a setting out of its range or without effect, SequenceError for a
+        prompt that can't be read, DirectionError for a bidirectional model.
         """
         return sample(
             self.network,
@@ -171,6 +179,10 @@ class LoadedModel:
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
+            forbid=forbid,
+            start=start,
+            stop_codon=stop_codon,
+            max_homopolymer_bp=max_homopolymer_bp,
         )
 
 
@@ -192,6 +204,8 @@ def score_variants(
     variants: str | Path | Iterable[Variant],
     out: None = None,
     window_bp: int = WINDOW_BP,
+    stride_bp: int | None = None,
+    tail_tolerance_nats: float = 0.0,
     both_strands: bool | None = None,
     circular: Collection[str] = (),
     skip_bad: bool = False,
@@ -206,6 +220,8 @@ def score_variants(
     variants: str | Path | Iterable[Variant],
     out: str | Path,
     window_bp: int = WINDOW_BP,
+    stride_bp: int | None = None,
+    tail_tolerance_nats: float = 0.0,
     both_strands: bool | None = None,
     circular: Collection[str] = (),
     skip_bad: bool = False,
@@ -219,6 +235,8 @@ def score_variants(
     variants: str | Path | Iterable[Variant],
     out: str | Path | None = None,
     window_bp: int = WINDOW_BP,
+    stride_bp: int | None = None,
+    tail_tolerance_nats: float = 0.0,
     both_strands: bool | None = None,
     circular: Collection[str] = (),
     skip_bad: bool = False,
@@ -227,8 +245,8 @@ def score_variants(
 
     ``variants`` is a VCF file or variants made in Python; ``genome`` a FASTA file (plain or bgzip),
     a 2bit file or an open Reference; ``circular`` names the contigs of a file that are circles.
-    ``out`` ends in .vcf, .vcf.gz, .tsv or .parquet. Windows, strands and effects are as
-    ``hyena_glt.score.score_variants`` says, ``out`` as ``hyena_glt.score.annotate`` does.
+    ``out`` ends in .vcf, .vcf.gz, .tsv or .parquet. Windows, strands, tolerance and effects are
+    as ``hyena_glt.score.score_variants`` says, ``out`` as ``hyena_glt.score.annotate`` does.
 
     Raises SequenceFileError at a record that isn't of this genome; with ``skip_bad`` its effects
     have a reason instead. Raises StorageError if ``out`` can't be written or is an input.
@@ -247,6 +265,8 @@ def score_variants(
                 variants,
                 Path(out),
                 window_bp=window_bp,
+                stride_bp=stride_bp,
+                tail_tolerance_nats=tail_tolerance_nats,
                 both_strands=both_strands,
                 skip_bad=skip_bad,
             )
@@ -256,6 +276,8 @@ def score_variants(
                 reference,
                 variants,
                 window_bp=window_bp,
+                stride_bp=stride_bp,
+                tail_tolerance_nats=tail_tolerance_nats,
                 both_strands=both_strands,
                 skip_bad=skip_bad,
             )

@@ -1,7 +1,7 @@
 """The files hold what ``model.generate`` says."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 
 import hyena_glt as glt
 from cli.asking import Run
+from hyena_glt.errors import SamplingError
 from hyena_glt.generate import Sample
 from hyena_glt.io import Record, read_fasta
 
@@ -77,6 +78,64 @@ def test_log_probabilities_stand_in_a_row_a_letter(
         mine = [row for row in rows if row[0] == record.name]
         assert "".join(row[2] for row in mine) == record.sequence
         assert [float(row[3]) for row in mine] == sample.loglik_nats.tolist()
+
+
+def test_constraints_are_kept_and_ends_are_told(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "g.fa"
+    command = ("generate", checkpoint, "--prompt", "GAC", "--length-bp", 30, "-n", 70, "--out", out)
+    options = ("--start", "atg", "--stop-codon", "--forbid", "AC", "--forbid", "GT")
+    result = run(*command, *options, "--max-homopolymer-bp", 2)
+    assert result.exit_code == 0, result.output
+    expected = asked(
+        checkpoint,
+        "GAC",
+        count=70,
+        start="ATG",
+        stop_codon=True,
+        forbid=["AC", "GT"],
+        max_homopolymer_bp=2,
+    )
+    records = list(read_fasta(out))
+    assert [record.sequence for record in records] == [sample.sequence for sample in expected]
+    stops = [record.sequence[-3:] in ("TAA", "TAG", "TGA") for record in records]
+    in_frame = [stop and len(r.sequence) % 3 == 0 for stop, r in zip(stops, records, strict=True)]
+    ends = [fields(record)["end"] for record in records]
+    assert ends == ["stop_codon" if ended else "length" for ended in in_frame]
+    assert 0 < sum(in_frame) < 70
+    told = f"70 samples of up to 30 letters, {sum(in_frame)} of them ended by a stop codon"
+    assert told in result.stdout
+    assert json.loads(run(*command, *options, "--json").stdout)["at_stop_codon"] > 0
+
+
+def test_samples_are_written_one_at_a_time_and_no_file_is_left_behind_a_failure(
+    run: Run, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = asked(checkpoint, "", count=3)
+    alive: list[int] = []
+
+    def stream(*_: object, **__: object) -> Iterator[Sample]:
+        for sample in expected:
+            (aside,) = (path for path in tmp_path.iterdir() if path.suffix == ".fa")
+            alive.append(aside.stat().st_size)
+            yield sample
+        raise SamplingError("no more")
+
+    monkeypatch.setattr("hyena_glt.generate.sample_stream", stream)
+    result = run("generate", checkpoint, "--length-bp", 30, "-n", 3, "--out", tmp_path / "g.fa")
+    assert result.exit_code == 1
+    assert "no more" in result.stderr
+    assert len(alive) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_constraint_that_can_not_be_is_refused_by_name(
+    run: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    command = ("generate", checkpoint, "--length-bp", 9, "--out", tmp_path / "g.fa")
+    result = run(*command, "--forbid", "GANTC")
+    assert result.exit_code == 1
+    assert "forbid: found 'GANTC', expected letters of dna" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,25 @@ def test_the_likeliest_letter_is_taken_where_no_other_is_left(
         text += letter
 
 
+def test_a_stream_checks_at_once_and_takes_rows_as_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A prompt is read once however many samples go on from it."""
+    network = NETWORKS[CASES[1]]
+    with pytest.raises(SequenceError, match="prompt 2"):
+        sampling.sample_stream(network, ["AC", "ACE"], 3)
+    expected = sample(network, ["ACGTAC"], 3, count=9, seed=1)
+    monkeypatch.setattr(sampling, "ROWS", 2)
+    calls: list[torch.Size] = []
+    handle = network.register_forward_hook(lambda _m, inputs, _o: calls.append(inputs[0].shape))
+    stream = sampling.sample_stream(network, ["ACGTAC"], 3, count=10**9, seed=1)
+    assert not calls
+    found = [next(stream) for _ in expected]
+    handle.remove()
+    assert [row.sequence for row in found] == [row.sequence for row in expected]
+    assert calls == [torch.Size([1, 7]), *[torch.Size([2, 1])] * 10]
+
+
 def test_limits_that_leave_all_letters_change_nothing() -> None:
     network = NETWORKS[CASES[0]]
     plain = sample(network, ["AC"], 40, seed=1)

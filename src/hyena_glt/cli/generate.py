@@ -13,7 +13,7 @@ def generate(
     checkpoint: CheckpointFolder,
     *,
     out: Annotated[Path, typer.Option(help="The FASTA file to write; .gz is bgzip.")],
-    length_bp: Annotated[int, typer.Option(min=1, help="Letters of a sample.")],
+    length_bp: Annotated[int, typer.Option(min=1, help="Letters of a sample, at most.")],
     prompt: Annotated[
         str, typer.Option(help="What the samples go on from; default: nothing.")
     ] = "",
@@ -30,6 +30,18 @@ def generate(
     top_p: Annotated[
         float | None, typer.Option(help="Draw among the fewest letters whose probability is p.")
     ] = None,
+    start: Annotated[str, typer.Option(help="What every sample begins with.")] = "",
+    forbid: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MOTIF", help="Never write this; may be repeated."),
+    ] = None,
+    max_homopolymer_bp: Annotated[
+        int | None, typer.Option(min=1, help="The longest run of one letter.")
+    ] = None,
+    stop_codon: Annotated[
+        bool,
+        typer.Option("--stop-codon", help="End at a stop codon in frame: TAA, TAG or TGA."),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
     with_prompt: Annotated[
         bool, typer.Option("--with-prompt", help="Write the prompt before each sample.")
@@ -50,31 +62,46 @@ def generate(
     mean log-probability of a letter under the model (nats), whatever the
     temperature. The i-th sample draws from a random stream of (seed, i).
 
+    Samples are written as they come, any number of them in the same memory. The
+    frame of --stop-codon is that of the sample's first letter, --start included;
+    --forbid and --max-homopolymer-bp count the prompt's last letters too.
+
     Example: hyena-glt generate CKPT --prompt ATG --length-bp 300 -n 4 --out g.fa
     """
     from hyena_glt.api import load
-    from hyena_glt.cli.samples import check_outputs, read_prompts, write_samples
+    from hyena_glt.cli.samples import SampleWriter, check_outputs, read_prompts
     from hyena_glt.errors import SequenceError
+    from hyena_glt.generate import sample_stream
 
     check_outputs(out, logprobs, prompts)
     named = read_prompts(prompt, prompts)
     model = load(checkpoint, device)
     try:
-        samples = model.generate(
+        samples = sample_stream(
+            model.network,
             [record.sequence for record in named],
-            length_bp=length_bp,
+            length_bp,
             count=count,
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
             seed=seed,
+            forbid=forbid or (),
+            start=start,
+            stop_codon=stop_codon,
+            max_homopolymer_bp=max_homopolymer_bp,
         )
     except SequenceError as error:
         raise SequenceError(f"{prompts or '--prompt'}: {error}") from None
-    names = [f"{record.name}_{i + 1}" for record in named for i in range(count)]
-    write_samples(names, samples, seed, out, logprobs, with_prompt)
-    written = {"out": str(out), "samples": len(samples), "length_bp": length_bp, "seed": seed}
+    names = (f"{record.name}_{i + 1}" for record in named for i in range(count))
+    writer = SampleWriter(seed, with_prompt, stop_codon, out, logprobs)
+    writer.write(zip(names, samples, strict=True))
+    written = {"out": str(out), "samples": writer.count, "length_bp": length_bp, "seed": seed}
+    if stop_codon:
+        written["at_stop_codon"] = writer.at_stop_codon
     if as_json:
         show_json(written | ({} if logprobs is None else {"logprobs": str(logprobs)}))
-    else:
-        typer.echo(f"{out}: {len(samples):,} samples of {length_bp:,} letters, seed {seed}")
+        return
+    ends = f", {writer.at_stop_codon:,} of them ended by a stop codon" if stop_codon else ""
+    most = "up to " if stop_codon else ""
+    typer.echo(f"{out}: {writer.count:,} samples of {most}{length_bp:,} letters{ends}, seed {seed}")

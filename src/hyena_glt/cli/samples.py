@@ -1,7 +1,7 @@
 """What ``hyena-glt generate`` reads and writes."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -42,31 +42,46 @@ def check_outputs(out: Path, logprobs: Path | None, prompts: Path | None) -> Non
     TableWriter(logprobs, COLUMNS)  # refuses a suffix; nothing is opened yet
 
 
-def write_samples(
-    names: Sequence[str],
-    samples: Sequence[Sample],
-    seed: int,
-    out: Path,
-    logprobs: Path | None,
-    with_prompt: bool,
-) -> None:
-    """Write samples as FASTA, and to ``logprobs`` the ln p of each of their letters.
+class SampleWriter:
+    """Writes samples as they come: FASTA, and to ``logprobs`` the ln p of each of their letters.
 
-    Positions count from the sample's first letter, 0-based, the prompt left out.
+    Positions count from the sample's first letter, 0-based, the prompt left out. The names of all
+    samples differ.
     """
-    with ExitStack() as files:
-        if logprobs is not None:
-            table = files.enter_context(TableWriter(logprobs, COLUMNS))
-            for name, sample in zip(names, samples, strict=True):
+
+    def __init__(
+        self, seed: int, with_prompt: bool, stop_codon: bool, out: Path, logprobs: Path | None
+    ) -> None:
+        self.seed, self.with_prompt, self.stop_codon = seed, with_prompt, stop_codon
+        self.out, self.logprobs = out, logprobs
+        self.count = 0
+        self.at_stop_codon = 0
+
+    def write(self, samples: Iterable[tuple[str, Sample]]) -> None:
+        """Write all of ``samples``, (name, sample), one at a time, and count them."""
+        with ExitStack() as files:
+            table = None
+            if self.logprobs is not None:
+                table = files.enter_context(TableWriter(self.logprobs, COLUMNS))
+            write_fasta(self.out, self._records(samples, table), names_differ=True)
+
+    def _records(
+        self, samples: Iterable[tuple[str, Sample]], table: TableWriter | None
+    ) -> Iterator[Record]:
+        for name, sample in samples:
+            if table is not None:
                 nats = sample.loglik_nats.tolist()
                 for position, base in enumerate(sample.sequence):
                     row = (name, position, base, nats[position])
                     table.write(dict(zip(COLUMNS, row, strict=True)))
-        pairs = zip(names, samples, strict=True)
-        write_fasta(out, [_record(name, sample, seed, with_prompt) for name, sample in pairs])
+            self.count += 1
+            self.at_stop_codon += sample.at_stop_codon
+            yield _record(name, sample, self.seed, self.with_prompt, self.stop_codon)
 
 
-def _record(name: str, sample: Sample, seed: int, with_prompt: bool) -> Record:
+def _record(name: str, sample: Sample, seed: int, with_prompt: bool, stop_codon: bool) -> Record:
     mean_nats = sample.loglik_nats.mean()
     description = f"seed={seed} prompt_bp={len(sample.prompt)} mean_logprob_nats={mean_nats:.6g}"
+    if stop_codon:
+        description += f" end={'stop_codon' if sample.at_stop_codon else 'length'}"
     return Record(name, description, (sample.prompt if with_prompt else "") + sample.sequence)

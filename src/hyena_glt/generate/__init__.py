@@ -1,5 +1,5 @@
 """Takes a network and prompts; gives sampled sequences, letter by letter with carried state."""
 
-from hyena_glt.generate.sampling import Sample, sample
+from hyena_glt.generate.sampling import Sample, sample, sample_stream
 
-__all__ = ["Sample", "sample"]
+__all__ = ["Sample", "sample", "sample_stream"]

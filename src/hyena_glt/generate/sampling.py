@@ -1,21 +1,24 @@
 """Sampling: each letter from the network's own prediction, with carried state."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64, UInt8
+from jaxtyping import Float, Float64, Int64, UInt8
+from torch import Tensor
 
 from hyena_glt.errors import SamplingError, SequenceError
-from hyena_glt.model import HyenaGLT
+from hyena_glt.generate.constraints import Constraints
+from hyena_glt.model import HyenaGLT, ModelState
 from hyena_glt.nn import select_rows
 from hyena_glt.stream import read_rows
 from hyena_glt.tokenize import encode
 
 ROWS = 64  # that go on together; changes no result
 BATCH_BP = 32_768  # positions of prompts in memory at once
+DRAWN_BP = 1024  # random numbers of a row that are drawn at once; changes no result
 
 
 class Sample(NamedTuple):
@@ -24,6 +27,15 @@ class Sample(NamedTuple):
     prompt: str
     sequence: str  # without the prompt
     loglik_nats: Float64[np.ndarray, " L"]  # ln p of each letter under the model itself
+    at_stop_codon: bool = False  # whether a stop codon in frame ended it
+
+
+class Choice(NamedTuple):
+    """How a letter is chosen; the arguments of :func:`distribution`."""
+
+    temperature: float
+    top_k: int | None
+    top_p: float | None
 
 
 def sample(
@@ -36,69 +48,161 @@ def sample(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    forbid: Sequence[str] = (),
+    start: str = "",
+    stop_codon: bool = False,
+    max_homopolymer_bp: int | None = None,
 ) -> list[Sample]:
-    """Return ``count`` continuations of ``length_bp`` letters of each prompt, prompt by prompt.
+    """Return what :func:`sample_stream` yields."""
+    return list(
+        sample_stream(
+            network,
+            prompts,
+            length_bp,
+            count=count,
+            seed=seed,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            forbid=forbid,
+            start=start,
+            stop_codon=stop_codon,
+            max_homopolymer_bp=max_homopolymer_bp,
+        )
+    )
+
+
+def sample_stream(
+    network: HyenaGLT,
+    prompts: Sequence[str],
+    length_bp: int,
+    *,
+    count: int = 1,
+    seed: int = 0,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    forbid: Sequence[str] = (),
+    start: str = "",
+    stop_codon: bool = False,
+    max_homopolymer_bp: int | None = None,
+) -> Iterator[Sample]:
+    """Yield ``count`` continuations of ``length_bp`` letters of each prompt, prompt by prompt.
 
     Prompts may be empty and of different lengths. The cost of a letter doesn't depend on how many
-    came before. A letter is drawn from the prediction at ``temperature``, among its ``top_k``
-    likeliest letters, and of these among the fewest whose probability reaches ``top_p`` (Holtzman
-    et al. 2020, arXiv:1904.09751). Row i draws from a random stream of its own, made of
-    (``seed``, i): it doesn't depend on the rows beside it.
+    came before, nor the memory on how many samples there are. A letter is drawn from the prediction
+    at ``temperature``, among its ``top_k`` likeliest letters, and of these among the fewest whose
+    probability reaches ``top_p`` (Holtzman et al. 2020, arXiv:1904.09751). Row i draws from a
+    random stream of its own, made of (``seed``, i): it doesn't depend on the rows beside it.
+
+    A sample begins with ``start``. No letter completes a motif of ``forbid`` or a run of one letter
+    longer than ``max_homopolymer_bp``, the prompt's last letters counted, and none leads to where
+    every letter would; what is left is drawn from as above. With ``stop_codon`` a sample ends with
+    its first stop codon (TAA TAG TGA) in the frame of its own first letter, and may be shorter than
+    ``length_bp``.
 
     Raises SequenceError for a prompt with a letter that the modality doesn't have or that has no
-    definite base, SamplingError for a setting out of its range, DirectionError for a bidirectional
-    network.
+    definite base, SamplingError for a setting out of its range or without effect and for a prompt
+    behind which the constraints leave no letter, DirectionError for a bidirectional network; all of
+    them at the call, before the first sample.
     """
     network.begin(1)  # refuses a bidirectional network before anything else
-    _check_settings(network, length_bp, count, seed, temperature, top_k, top_p)
-    rows = [prompt for prompt in prompts for _ in range(count)]
-    read = (_prompt_ids(network, prompt, number) for number, prompt in enumerate(prompts))
-    ids = [row for row in read for _ in range(count)]
-    samples = []
-    for first in range(0, len(ids), ROWS):
-        group = ids[first : first + ROWS]
+    choice = Choice(temperature, top_k, top_p)
+    _check_settings(network, length_bp, count, seed, choice)
+    constraints = Constraints(
+        network.alphabet, length_bp, forbid, start, stop_codon, max_homopolymer_bp
+    )
+    ids = [_prompt_ids(network, prompt, number) for number, prompt in enumerate(prompts)]
+    places = []
+    for number, prompt in enumerate(ids):
+        letters = network.alphabet.letter_index(prompt).astype(np.uint8)
+        places.append(constraints.begin(letters, f"prompt {number + 1}"))
+    return _batches(network, prompts, ids, places, length_bp, count, seed, choice, constraints)
+
+
+def _batches(
+    network: HyenaGLT,
+    prompts: Sequence[str],
+    ids: Sequence[UInt8[np.ndarray, "..."]],
+    places: Sequence[int],
+    length_bp: int,
+    count: int,
+    seed: int,
+    choice: Choice,
+    constraints: Constraints,
+) -> Iterator[Sample]:
+    """Yield the samples, ``ROWS`` at a time."""
+    read: list[bytes] = []
+    total = len(ids) * count
+    for first in range(0, total, ROWS):
+        rows = range(first, min(first + ROWS, total))
+        whose = [row // count for row in rows]
+        # A prompt of many rows is read once, and not again for rows of the same prompts.
+        distinct = {ids[i].tobytes(): ids[i] for i in whose}
+        if read != list(distinct):
+            read = list(distinct)
+            after_prompts = read_rows(network, list(distinct.values()), BATCH_BP)
+        copies = torch.tensor([read.index(ids[i].tobytes()) for i in whose])
+        state, logits = select_rows(after_prompts, copies.to(after_prompts[1].device))
         # Row by row, so that a row's numbers are its own.
-        uniform = np.stack(
-            [np.random.default_rng((seed, first + i)).random(length_bp) for i in range(len(group))]
-        )
-        letters, loglik_nats = _continue(network, group, uniform, temperature, top_k, top_p)
-        for row, prompt in enumerate(rows[first : first + ROWS]):
-            text = "".join(network.alphabet.letters[i] for i in letters[row])
-            samples.append(Sample(prompt, text, loglik_nats[row]))
-    return samples
+        random = [np.random.default_rng((seed, row)) for row in rows]
+        place = np.array([places[i] for i in whose])
+        drawn = _continue(network, state, logits, place, length_bp, random, choice, constraints)
+        for i, (letters, loglik_nats, stopped) in zip(whose, drawn, strict=True):
+            text = "".join(network.alphabet.letters[letter] for letter in letters)
+            yield Sample(prompts[i], text, loglik_nats, stopped)
+
+
+class _Drawn(NamedTuple):
+    letters: UInt8[np.ndarray, " L"]
+    loglik_nats: Float64[np.ndarray, " L"]
+    at_stop_codon: bool
 
 
 @torch.no_grad()
 def _continue(
     network: HyenaGLT,
-    prompts: Sequence[UInt8[np.ndarray, "..."]],
-    uniform: Float64[np.ndarray, "B L"],
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
-) -> tuple[Int64[np.ndarray, "B L"], Float64[np.ndarray, "B L"]]:
-    """Return (indices of each row's letters, the ln p of each)."""
-    letters = np.empty(uniform.shape, dtype=np.int64)
-    loglik_nats = np.empty(uniform.shape)
-    # A prompt of many rows is read once.
-    distinct = {prompt.tobytes(): prompt for prompt in prompts}
-    places = list(distinct)
-    state, logits = read_rows(network, list(distinct.values()), BATCH_BP)
-    copies = torch.tensor([places.index(prompt.tobytes()) for prompt in prompts])
-    copies = copies.to(logits.device)
-    state, logits = select_rows(state, copies), logits[copies]
+    state: ModelState,
+    logits: Float[Tensor, "B V"],
+    place: Int64[np.ndarray, " B"],
+    length_bp: int,
+    random: Sequence[np.random.Generator],
+    choice: Choice,
+    constraints: Constraints,
+) -> list[_Drawn]:
+    """Return what each row draws; a row that has come to its end leaves the batch."""
+    letters = np.empty((len(random), length_bp), dtype=np.uint8)
+    loglik_nats = np.empty(letters.shape)
+    end = np.full(len(random), length_bp)
+    stopped = np.zeros(len(random), dtype=np.bool_)
     letter_ids = torch.from_numpy(encode(network.alphabet.letters)).long().to(logits.device)
-    for position in range(uniform.shape[1]):
+    going = np.arange(len(random))  # the rows that are in the batch
+    for position in range(length_bp):
+        if position % DRAWN_BP == 0:
+            uniform = np.stack([each.random(DRAWN_BP) for each in random])
         raw = logits.cpu().double().numpy()
-        picked = draw(distribution(raw, temperature, top_k, top_p), uniform[:, position])
-        letters[:, position] = picked
-        loglik_nats[:, position] = log_probabilities(raw)[np.arange(len(picked)), picked]
-        if position + 1 < uniform.shape[1]:
-            drawn = letter_ids[torch.from_numpy(picked).to(logits.device)]
-            output = network(drawn[:, None], state=state)
-            assert output.state is not None
-            state, logits = output.state, output.logits[:, -1]
-    return letters, loglik_nats
+        may = constraints.may_come(place, position)
+        p = distribution(np.where(may, raw, -np.inf), *choice)
+        picked = draw(p, uniform[going, position % DRAWN_BP]).astype(np.uint8)
+        letters[going, position] = picked
+        loglik_nats[going, position] = log_probabilities(raw)[np.arange(len(picked)), picked]
+        place = constraints.follow(place, picked)
+        ended = constraints.ended(letters[going, : position + 1])
+        if ended.any():
+            end[going[ended]], stopped[going[ended]] = position + 1, True
+            left = np.flatnonzero(~ended)
+            state = select_rows(state, torch.from_numpy(left).to(logits.device))
+            going, picked, place = going[left], picked[left], place[left]
+        if position + 1 == length_bp or len(going) == 0:
+            break
+        drawn = letter_ids[torch.from_numpy(picked).long().to(logits.device)]
+        output = network(drawn[:, None], state=state)
+        assert output.state is not None
+        state, logits = output.state, output.logits[:, -1]
+    return [
+        _Drawn(letters[row, :n].copy(), loglik_nats[row, :n].copy(), bool(stopped[row]))
+        for row, n in enumerate(end.tolist())
+    ]
 
 
 def distribution(
@@ -154,10 +258,9 @@ def _check_settings(
     length_bp: int,
     count: int,
     seed: int,
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
+    choice: Choice,
 ) -> None:
+    temperature, top_k, top_p = choice
     letters = len(network.alphabet.letters)
     for name, value, least in (("length_bp", length_bp, 1), ("count", count, 1), ("seed", seed, 0)):
         if value < least:
