@@ -187,3 +187,19 @@ def test_windows_run_on_over_the_end_of_a_circle(
         assert run(*command, "--out", out, "--window-bp", 11, *options).exit_code == 0
         lengths.append(out.read_text().splitlines()[1].split("\t")[7])
     assert lengths == ["6", "11"]
+
+
+def test_neighbours_that_share_their_windows_have_the_numbers_of_the_python_call(
+    run: Run, checkpoint: Path, genome: Path, bed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "s.tsv"
+    command = ("score", "saturation", checkpoint, "--genome", genome, "--bed", bed, "--out", out)
+    assert run(*command, "--window-bp", 8, "--stride-bp", 10).exit_code == 0
+    rows = [line.split("\t") for line in out.read_text().splitlines()[1:]]
+    # Centred, the windows of the first region are 0 to 7, 1 to 8 and 2 to 9: now all are 0 to 10.
+    assert [row[7] for row in rows[:9]] == ["10"] * 9
+    snv = glt.Variant("chr1", 5, "G", ("A",))
+    ((_, (effect,)),) = glt.score_variants(
+        glt.load(checkpoint), genome=genome, variants=[snv], window_bp=8, stride_bp=10
+    )
+    assert float(rows[6][5]) == pytest.approx(effect.dll_nats, rel=1e-9)

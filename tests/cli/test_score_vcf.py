@@ -117,6 +117,33 @@ def test_the_header_declares_the_fields_and_names_the_command(
     assert "##hyena-glt_strands=both" in header
 
 
+def test_what_was_cut_is_counted_and_the_settings_stand_in_the_header(
+    run: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    genome, vcf, out = tmp_path / "g.fa", tmp_path / "in.vcf", tmp_path / "out.vcf"
+    letters = "ACGTTGCATTAACGACGTAACCATGACGGT" * 50
+    genome.write_text(f">chr1\n{letters}\n")
+    lines = (HEADER + "chr1\t701\t.\tA\tC,*\t.\t.\t.\tGT\t0/1\t1|1\n").splitlines()
+    vcf.write_text("\n".join(lines) + "\n")
+    options = ("--genome", genome, "--out", out, "--window-bp", 1000, "--stride-bp", 100)
+    told = []
+    for tolerance in (0, 1e6):
+        result = run("score", "vcf", checkpoint, vcf, *options, "--tail-tolerance", tolerance)
+        assert result.exit_code == 0, result.output
+        told.append(result.stdout)
+    # The window is 201 to 1,200; ALT and 255 of the 499 bases after it were read.
+    assert "left unread" not in told[0]
+    assert "  244 bp of the windows of 1 alleles left unread" in told[1]
+    result = run("score", "vcf", checkpoint, vcf, *options, "--tail-tolerance", 1e6, "--json")
+    summary = json.loads(result.stdout)
+    assert (summary["alleles_cut"], summary["cut_bp"]) == (1, 244)
+    header = out.read_text()
+    assert "##hyena-glt_stride_bp=100\n" in header
+    assert "##hyena-glt_tail_tolerance_nats=1000000.0\n" in header
+    (record,) = records_of(out)
+    assert info_of(record)["GLT_SCORED_BP"] == "1000,."
+
+
 @needs_bcftools
 def test_bcftools_reads_what_is_written(
     run: Run, checkpoint: Path, genome: Path, vcf: Path, tmp_path: Path
@@ -155,7 +182,7 @@ def test_tables_have_a_row_an_alternative_with_exact_numbers(
     ]
     effects = glt.score_variants(glt.load(checkpoint), genome=genome, variants=vcf)
     expected = [
-        (variant.contig, variant.start + 1, variant.name, variant.ref, alt, *effect)
+        (variant.contig, variant.start + 1, variant.name, variant.ref, alt, *effect[:4])
         for variant, found in effects
         for alt, effect in zip(variant.alts, found, strict=True)
     ]

@@ -1,6 +1,6 @@
 """Effects of variants: a shared flank equals two whole windows, and no allele is passed over."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from properties.tiny import Case, build
 from properties.tolerances import LOGLIK_FP32_RELATIVE, OUTPUT_FP64
 
-from hyena_glt.errors import SequenceError, SequenceFileError
+from hyena_glt.errors import DirectionError, SequenceError, SequenceFileError
 from hyena_glt.io import Reference, Variant
 from hyena_glt.model import HyenaGLT
 from hyena_glt.score import (
     Effect,
+    passages,
     score_sequences,
     score_variants,
     score_variants_reference,
-    variants,
 )
-from hyena_glt.score.branches import branch_logliks_nats
+from hyena_glt.score.branches import Branches
 from hyena_glt.score.sites import group_sites, trimmed
 from hyena_glt.tokenize import BOS, MASK, alphabet, decode, encode
 
@@ -41,6 +41,8 @@ CONTIGS = {
     "gap": "ACGTNNACRTACGGT",
     "rna": "acguugcaaccg",
 }
+
+ALL_BUT_10 = "ACGTTGCAACAGATTGACGTAGGCTAACGTTTTACGATCAG"  # the line with an A there
 
 networks = pytest.mark.parametrize("case", CASES, ids=str)
 
@@ -84,6 +86,7 @@ def drawn_records(draw: st.DrawFn) -> list[tuple[str, int, str, tuple[str, ...]]
 @given(
     records=drawn_records(),
     window_bp=st.integers(1, 60),
+    stride_bp=st.sampled_from([None, 1, 4, 25, 1000]),
     both=st.booleans(),
     batch_bp=st.sampled_from([30, 100, 10_000]),
 )
@@ -92,6 +95,7 @@ def test_a_shared_flank_gives_the_numbers_of_two_whole_windows(
     case: Case,
     records: list[tuple[str, int, str, tuple[str, ...]]],
     window_bp: int,
+    stride_bp: int | None,
     both: bool,
     batch_bp: int,
 ) -> None:
@@ -104,6 +108,7 @@ def test_a_shared_flank_gives_the_numbers_of_two_whole_windows(
                 reference,
                 asked,
                 window_bp=window_bp,
+                stride_bp=stride_bp,
                 both_strands=both,
                 batch_bp=batch_bp,
             )
@@ -112,11 +117,17 @@ def test_a_shared_flank_gives_the_numbers_of_two_whole_windows(
     def plain(network: HyenaGLT) -> list[tuple[Variant, tuple[Effect, ...]]]:
         return list(
             score_variants_reference(
-                network, reference, asked, window_bp=window_bp, both_strands=both
+                network,
+                reference,
+                asked,
+                window_bp=window_bp,
+                stride_bp=stride_bp,
+                both_strands=both,
             )
         )
 
-    windows = {site.key: site.window for site in group_sites(reference, asked, window_bp, None)}
+    sites = group_sites(reference, asked, window_bp, None, stride_bp)
+    windows = {site.key: site.window for site in sites}
     for network, tolerance in ((EXACT[case], None), (SINGLE[case], LOGLIK_FP32_RELATIVE)):
         found, wanted = fast(network), plain(network)
         assert [variant for variant, _ in found] == asked
@@ -154,6 +165,29 @@ def test_a_window_is_cut_as_said(
     reference: Reference, variant: Variant, window_bp: int, ref_window: str, alt_window: str
 ) -> None:
     (effect,) = effects(NETWORK, reference, variant, window_bp=window_bp)
+    old, new = score_sequences(NETWORK, [ref_window, alt_window])
+    assert effect.dll_nats == pytest.approx(new.loglik_nats - old.loglik_nats, abs=OUTPUT_FP64)
+    assert effect.scored_bp == len(alt_window)
+
+
+@pytest.mark.parametrize(
+    ("variant", "stride_bp", "ref_window", "alt_window"),
+    [
+        # centred on position 10: 8 to 13
+        (Variant("line", 10, "C", ("A",)), 1, "ACCGA", "ACAGA"),
+        (Variant("line", 10, "C", ("A",)), 4, "ACCGATTG", "ACAGATTG"),  # 8 to 16
+        (Variant("line", 11, "G", ("A",)), 4, "ACCGATTG", "ACCAATTG"),  # of 9 to 14
+        (Variant("line", 1, "C", ("A",)), 3, "ACGTTG", "AAGTTG"),  # cut at the start
+        (Variant("line", 39, "A", ("C",)), 9, "ATCAG", "ATCCG"),  # and at the end
+        (Variant("line", 10, "C", ("A",)), 999, CONTIGS["line"], ALL_BUT_10),
+        (Variant("circle", 0, "G", ("C",)), 4, "GCATGATT", "GCATCATT"),  # -4 to 4
+        (Variant("circle", 0, "G", ("C",)), 99, "ATGAT", "ATCAT"),  # more than a turn: centred
+    ],
+)
+def test_a_stride_moves_the_ends_of_windows_outwards(
+    reference: Reference, variant: Variant, stride_bp: int, ref_window: str, alt_window: str
+) -> None:
+    (effect,) = effects(NETWORK, reference, variant, window_bp=5, stride_bp=stride_bp)
     old, new = score_sequences(NETWORK, [ref_window, alt_window])
     assert effect.dll_nats == pytest.approx(new.loglik_nats - old.loglik_nats, abs=OUTPUT_FP64)
     assert effect.scored_bp == len(alt_window)
@@ -276,16 +310,17 @@ def test_records_of_one_site_share_its_reading(
 ) -> None:
     rows: list[int] = []
 
-    def counted(network: HyenaGLT, trunks: Any, branches: Any, *rest: Any) -> Any:
-        rows.append(len(branches))
-        return branch_logliks_nats(network, trunks, branches, *rest)
+    class Counted(Branches):
+        def __init__(self, network: HyenaGLT, ids: Sequence[Any], *rest: Any) -> None:
+            rows.append(len(ids))
+            super().__init__(network, ids, *rest)
 
     together = effects(NETWORK, reference, Variant("line", 4, "T", ("A", "C", "G")))
-    monkeypatch.setattr(variants, "branch_logliks_nats", counted)
+    monkeypatch.setattr(passages, "Branches", Counted)
     apart = effects(
         NETWORK, reference, *(Variant("line", 4, "T", (alt, "*")) for alt in ("A", "c", "G", "C"))
     )
-    assert rows == [4]  # REF, A, C and G
+    assert rows == [1, 3]  # REF; A, C and G
     assert [effect for effect in apart if effect.reason is None] == [*together, together[1]]
 
 
@@ -316,7 +351,7 @@ def test_variants_are_read_no_further_than_a_batch(reference: Reference) -> None
             yield Variant("line", taken % 40, CONTIGS["line"][taken % 40], ("N",))
             yield Variant("line", taken % 40, CONTIGS["line"][taken % 40], ("AA",))
 
-    next(score_variants(NETWORK, reference, stream(), window_bp=20, batch_bp=400))
+    next(score_variants(NETWORK, reference, stream(), window_bp=20, batch_bp=100))
     assert taken < 20
 
 
@@ -370,12 +405,20 @@ def test_rna_reads_t_as_u(reference: Reference) -> None:
     assert one[0].reason is None
 
 
-def test_a_protein_model_has_no_variants(reference: Reference) -> None:
+def test_what_cannot_be_scored_so_is_refused_at_once(reference: Reference) -> None:
     network = build(Case("S", "fixed", 1, "L", "", "plain"), modality="protein")
     with pytest.raises(SequenceError, match="protein"):
         score_variants(network, reference, [])
     with pytest.raises(ValueError, match="window_bp=0"):
         score_variants(NETWORK, reference, [], window_bp=0)
+    with pytest.raises(ValueError, match="stride_bp=0"):
+        score_variants(NETWORK, reference, [], stride_bp=0)
+    for tolerance in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="tail_tolerance_nats"):
+            score_variants(NETWORK, reference, [], tail_tolerance_nats=tolerance)
+    for setting in ({"stride_bp": 8}, {"tail_tolerance_nats": 0.1}):
+        with pytest.raises(DirectionError, match="shares nothing"):
+            score_variants(BIDIRECTIONAL, reference, [], **setting)
 
 
 @torch.no_grad()

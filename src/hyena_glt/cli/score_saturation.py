@@ -13,6 +13,8 @@ from hyena_glt.cli.options import (
     Genome,
     Json,
     SkipBad,
+    StrideBp,
+    TailTolerance,
     WindowBp,
 )
 from hyena_glt.cli.verbs import command_line
@@ -37,6 +39,8 @@ def saturation(
         ),
     ] = None,
     window_bp: WindowBp = 1500,
+    stride_bp: StrideBp = None,
+    tail_tolerance: TailTolerance = 0.0,
     both_strands: BothStrands = None,
     circular: Circular = None,
     skip_bad: SkipBad = False,
@@ -78,6 +82,8 @@ def saturation(
             saturation_variants(reference, regions),
             out,
             window_bp=window_bp,
+            stride_bp=stride_bp,
+            tail_tolerance_nats=tail_tolerance,
             both_strands=both_strands,
             about={"command": command_line(), "checkpoint": checkpoint},
             on_record=on_record,

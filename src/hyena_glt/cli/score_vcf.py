@@ -12,6 +12,8 @@ from hyena_glt.cli.options import (
     Device,
     Genome,
     Json,
+    StrideBp,
+    TailTolerance,
     WindowBp,
 )
 from hyena_glt.cli.verbs import command_line
@@ -30,6 +32,8 @@ def vcf(
         ),
     ],
     window_bp: WindowBp = 1500,
+    stride_bp: StrideBp = None,
+    tail_tolerance: TailTolerance = 0.0,
     both_strands: BothStrands = None,
     circular: Circular = None,
     skip_bad: Annotated[
@@ -69,6 +73,8 @@ def vcf(
             variants,
             out,
             window_bp=window_bp,
+            stride_bp=stride_bp,
+            tail_tolerance_nats=tail_tolerance,
             both_strands=both_strands,
             skip_bad=skip_bad,
             about={"command": command_line(), "checkpoint": checkpoint},

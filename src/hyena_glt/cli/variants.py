@@ -65,6 +65,11 @@ def show_tally(
     why = NOT_SCORED | BAD_RECORD
     for reason, count in tally.not_scored.most_common():
         typer.echo(f"  {count:,} not scored: {reason} ({why[reason]})")
+    if tally.cut_alleles:
+        typer.echo(
+            f"  {tally.cut_bp:,} bp of the windows of {tally.cut_alleles:,} alleles left unread, "
+            "where their effects had died out"
+        )
     show_renamed(tally.renamed)
     if tally.indexed is False:
         typer.echo("no index: records are not sorted by contig and position, or lie past 512 Mbp")

@@ -78,6 +78,8 @@ class Tally:
     records: int = 0
     scored: int = 0  # alleles
     not_scored: Counter[str] = field(default_factory=Counter)  # alleles, by reason
+    cut_alleles: int = 0  # whose windows weren't read to the end, the effect having died out
+    cut_bp: int = 0  # what was left out of them
     bad_records: int = 0
     first_bad: list[BadRecord] = field(default_factory=list)  # FIRST_BAD of them
     bad_path: Path | None = None  # where all of them are listed, with ``skip_bad``
@@ -88,6 +90,8 @@ class Tally:
         """Count one record."""
         self.records += 1
         for effect in effects:
+            self.cut_alleles += effect.cut_bp > 0
+            self.cut_bp += effect.cut_bp
             if effect.reason is None:
                 self.scored += 1
             else:
@@ -99,6 +103,8 @@ class Tally:
             "records": self.records,
             "alleles_scored": self.scored,
             "alleles_not_scored": dict(self.not_scored),
+            "alleles_cut": self.cut_alleles,
+            "cut_bp": self.cut_bp,
             "bad_records": self.bad_records,
             "bad_records_path": None if self.bad_path is None else str(self.bad_path),
             "renamed_contigs": dict(self.renamed),
@@ -195,14 +201,19 @@ def _writer(
 def _write(writer: VcfWriter | TableWriter, record: VcfRecord, effects: Sequence[Effect]) -> None:
     if isinstance(writer, VcfWriter):
         # A value of each field for each ALT: nothing where there is no ALT.
-        columns = zip(*(map(_text, effect) for effect in effects), strict=True)
+        columns = zip(*(map(_text, _written(effect)) for effect in effects), strict=True)
         names = (info.name for info in INFO)
         writer.write(record, dict(zip(names, map(",".join, columns), strict=False)))
         return
     variant = record.variant
     for alt, effect in zip(variant.alts, effects, strict=True):
         place = (variant.contig, variant.start + 1, variant.name, variant.ref, alt)
-        writer.write(dict(zip(COLUMNS, (*place, *effect), strict=True)))
+        writer.write(dict(zip(COLUMNS, (*place, *_written(effect)), strict=True)))
+
+
+def _written(effect: Effect) -> tuple[float | int | str | None, ...]:
+    """What a file says of an effect, in the order of its fields; what was cut is in the tally."""
+    return effect.dll_nats, effect.dll_flank_nats, effect.scored_bp, effect.reason
 
 
 def _text(value: float | int | str | None) -> str:

@@ -21,6 +21,8 @@ def write_effects(
     out: Path,
     *,
     window_bp: int = WINDOW_BP,
+    stride_bp: int | None = None,
+    tail_tolerance_nats: float = 0.0,
     both_strands: bool | None = None,
     skip_bad: bool = False,
     about: Mapping[str, object] | None = None,
@@ -28,13 +30,14 @@ def write_effects(
 ) -> Tally:
     """Score a VCF file, or variants made in Python, into ``out``; return the counts.
 
-    Variants of Python become a VCF of their own, or rows. Windows and strands are as
-    ``score_variants`` says; the rest, and what is raised, as ``annotate`` does. Raises
-    StorageError too where ``out`` has no known ending or is an input.
+    Variants of Python become a VCF of their own, or rows. Windows, strands and tolerance are as
+    ``score_variants`` says; the rest, and what is raised, as ``annotate`` does. Raises StorageError
+    too where ``out`` has no known ending or is an input.
     """
     path = Path(variants) if isinstance(variants, str | Path) else None
     check_out(out, reference.path, path)
     strands = "both" if read_both_strands(network, both_strands) else "one"
+    savings = {"stride_bp": stride_bp, "tail_tolerance_nats": tail_tolerance_nats}
 
     def score(
         taken: Iterable[Variant], on_bad: OnBad
@@ -44,6 +47,8 @@ def write_effects(
             reference,
             taken,
             window_bp=window_bp,
+            stride_bp=stride_bp,
+            tail_tolerance_nats=tail_tolerance_nats,
             both_strands=both_strands,
             on_bad=on_bad,
         )
@@ -64,6 +69,7 @@ def write_effects(
             "version": version("hyena-glt"),
             "genome": reference.path,
             "window_bp": window_bp,
+            **{name: value for name, value in savings.items() if value},
             "strands": strands,
             **(about or {}),
         },
@@ -80,6 +86,8 @@ def effects_of(
     variants: str | Path | Iterable[Variant],
     *,
     window_bp: int = WINDOW_BP,
+    stride_bp: int | None = None,
+    tail_tolerance_nats: float = 0.0,
     both_strands: bool | None = None,
     skip_bad: bool = False,
 ) -> Iterator[tuple[Variant, tuple[Effect, ...]]]:
@@ -107,6 +115,8 @@ def effects_of(
         reference,
         read(variants) if isinstance(variants, str | Path) else checked(variants),
         window_bp=window_bp,
+        stride_bp=stride_bp,
+        tail_tolerance_nats=tail_tolerance_nats,
         both_strands=both_strands,
         on_bad=on_bad,
     )

@@ -92,9 +92,16 @@ def trimmed(ref: str, alt: str) -> tuple[int, int]:
 
 
 def group_sites(
-    reference: Reference, variants: Iterable[Variant], window_bp: int, on_bad: OnBad | None
+    reference: Reference,
+    variants: Iterable[Variant],
+    window_bp: int,
+    on_bad: OnBad | None,
+    stride_bp: int | None = None,
 ) -> Iterator[Site]:
     """Yield the sites of ``variants`` in order; every variant is checked when it is taken.
+
+    A window is centred on REF; with ``stride_bp`` both its ends are moved outwards, to multiples of
+    it, where that isn't more than one turn of a circular contig.
 
     Raises SequenceFileError at a wrong record, unless ``on_bad`` hears of it.
     """
@@ -106,7 +113,7 @@ def group_sites(
         if site is None or site.key != key or full:
             if site is not None:
                 yield site
-            window, problem = _look_up(reference, variant, window_bp)
+            window, problem = _look_up(reference, variant, window_bp, stride_bp)
             site = Site(key, window)
         if problem is None:
             _add(site, variant, window_bp)
@@ -148,7 +155,7 @@ def _reason(ref: str, alt: str, definite: bool, window_bp: int) -> str | None:
 
 
 def _look_up(
-    reference: Reference, variant: Variant, window_bp: int
+    reference: Reference, variant: Variant, window_bp: int, stride_bp: int | None
 ) -> tuple[Window, tuple[str, str] | None]:
     """Return the window of a record, and (reason, what was found) where the record is wrong."""
     start, ref = variant.start, plain(variant.ref)
@@ -166,8 +173,12 @@ def _look_up(
         )
         return nothing, ("beyond_contig", found)
     flank_bp = max(0, window_bp - len(ref)) // 2
-    left = start - flank_bp
-    first, letters = reference.window(contig, left, start + len(ref) + flank_bp)
+    left, right = start - flank_bp, start + len(ref) + flank_bp
+    if stride_bp is not None:
+        wide_left, wide_right = left // stride_bp * stride_bp, -(-right // stride_bp) * stride_bp
+        if not reference.is_circular(contig) or wide_right - wide_left <= length_bp:
+            left, right = wide_left, wide_right
+    first, letters = reference.window(contig, left, right)
     window, at = plain(letters), start - first
     there = window[at : at + len(ref)]
     if there != ref and not _compatible(there, ref):
