@@ -105,6 +105,11 @@ SETTINGS = {
     "learned patches": (
         "model.stages.0.patch={kind: learned, mean_bp: 4, min_bp: 1, max_bp: 12, gain: 1}",
     ),
+    "longer and longer windows, in segments": (
+        "train.window_schedule=[{window_bp: 8, until: 0.3}, {window_bp: 12, until: 0.8}]",
+        "train.micro_batch_windows=2",
+        "train.segment_bp=10",
+    ),
     "both objectives, two genomes": (
         "model.direction=both",
         "objective={kind: causal_and_masked, fraction: 0.3, span_bp: 2}",

@@ -41,6 +41,7 @@ from hyena_glt.config.train import (
     JointObjectiveConfig,
     MaskedObjectiveConfig,
     ObjectiveConfig,
+    SegmentGradient,
     TrainConfig,
 )
 
@@ -76,6 +77,7 @@ __all__ = [
     "ObjectiveConfig",
     "PatchConfig",
     "Recipe",
+    "SegmentGradient",
     "ShortConfig",
     "SourceConfig",
     "SplitConfig",

@@ -73,6 +73,7 @@ class Recipe(Config):
                     f"number; for modality={self.modality} use k <= {longest}"
                 )
         self._check_masking()
+        self._check_lengths()
         self._check_rules()
         self._check_scores()
         self._check_sizes()
@@ -88,14 +89,53 @@ class Recipe(Config):
         """Check that a masked window has room for a whole span."""
         if isinstance(self.objective, CausalObjectiveConfig):
             return
-        masked_bp = round(self.objective.fraction * self.data.window_bp)
+        key, window_bp = self._shortest_window()
+        masked_bp = round(self.objective.fraction * window_bp)
         if self.objective.span_bp > max(1, masked_bp):
             raise ValueError(
                 f"objective.span_bp={self.objective.span_bp} is above the {masked_bp} bases that "
-                f"fraction={self.objective.fraction} masks in data.window_bp={self.data.window_bp}:"
+                f"fraction={self.objective.fraction} masks in {key}={window_bp}:"
                 " no span would be that long; use shorter spans, a larger fraction or longer "
                 "windows"
             )
+
+    def _shortest_window(self) -> tuple[str, int]:
+        """The recipe's shortest windows: where they are set, and their bases."""
+        if self.train.window_schedule:
+            return "train.window_schedule.0.window_bp", self.train.window_schedule[0].window_bp
+        return "data.window_bp", self.data.window_bp
+
+    def _check_lengths(self) -> None:
+        """Check that a run's windows fit into each other, and that segments cut them."""
+        window_bp = self.data.window_bp
+        for number, part in enumerate(self.train.window_schedule):
+            if part.window_bp >= window_bp or window_bp % part.window_bp:
+                raise ValueError(
+                    f"train.window_schedule.{number}.window_bp={part.window_bp} doesn't divide "
+                    f"data.window_bp={window_bp}, the length of the last windows, into two or "
+                    "more; a step takes the same bases throughout"
+                )
+        segment_bp = self.train.segment_bp
+        if segment_bp is None:
+            return
+        if self.objective.kind != "causal":
+            raise ValueError(
+                f"train.segment_bp can't be set with objective.kind={self.objective.kind}: a "
+                "masked window is read from both sides, whole; leave it out, and set "
+                "model.activation_checkpointing or train.micro_batch_windows to save memory"
+            )
+        if segment_bp >= window_bp:
+            raise ValueError(
+                f"train.segment_bp={segment_bp} has no effect: data.window_bp={window_bp} is no "
+                "longer; use shorter segments or leave it out"
+            )
+        for number, stage in enumerate(self.model.stages):
+            if isinstance(stage.patch, LearnedPatchConfig) and stage.patch.ratio_weight:
+                raise ValueError(
+                    f"train.segment_bp can't be set with model.stages.{number}.patch.ratio_weight: "
+                    "that loss is of a whole window and doesn't come apart into segments; leave "
+                    "out one of them (the threshold keeps the mean patch without that loss)"
+                )
 
     def _check_rules(self) -> None:
         """Check that patchers' rules read what the modality has."""
@@ -151,10 +191,11 @@ class Recipe(Config):
                 largest_bp += longest_bp - 1  # it goes on to the end of an outer patch
             else:
                 continue
-            if longest_bp > self.data.window_bp:
+            window, window_bp = self._shortest_window()
+            if longest_bp > window_bp:
                 raise ValueError(
                     f"model.stages.{number}.patch.{key}={longest_bp} is above "
-                    f"data.window_bp={self.data.window_bp}: a patch could be longer than a window; "
+                    f"{window}={window_bp}: a patch could be longer than a window; "
                     "use smaller patches or longer windows"
                 )
         reach_bp = self.model.mixers.A.window_bp

@@ -43,6 +43,18 @@ ObjectiveConfig = Annotated[
 ]
 
 
+SegmentGradient = Literal["exact", "truncated"]
+
+
+class ShorterWindowsConfig(Config):
+    """A part of a run whose windows are shorter than data.window_bp."""
+
+    window_bp: int = Field(ge=1, description="bases of a window; data.window_bp is a multiple")
+    until: float = Field(
+        gt=0, lt=1, description="share of the run's steps after which longer windows come"
+    )
+
+
 class TrainConfig(Config):
     """Optimiser, schedule and the rhythm of saving and validating."""
 
@@ -54,6 +66,22 @@ class TrainConfig(Config):
     batch_windows: int = Field(16, ge=1, description="windows an optimiser step takes")
     micro_batch_windows: int | None = Field(
         None, ge=1, description="windows in memory at once; changes no result (default: all)"
+    )
+    window_schedule: tuple[ShorterWindowsConfig, ...] = Field(
+        (),
+        description="shorter windows that the run begins with, in their order; data.window_bp "
+        "comes last. All steps take the same bases: shorter windows, more of them",
+    )
+    segment_bp: int | None = Field(
+        None,
+        ge=1,
+        description="read windows in segments of so many bases, with carried state: activations "
+        "are held for one segment at a time (default: whole windows)",
+    )
+    segment_gradient: SegmentGradient = Field(
+        "exact",
+        description="exact: that of whole windows, for one forward pass more; truncated: none "
+        "flows from a segment into those before it",
     )
     optimiser: Literal["adamw", "muon"] = Field(
         "adamw", description="muon: orthogonalised momentum for matrices, AdamW for the rest"
@@ -75,6 +103,11 @@ class TrainConfig(Config):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="of training; validation always runs in fp32"
     )
+    compile: bool = Field(
+        False,
+        description="compile training steps (needs a C++ compiler on a CPU): a minute or more for "
+        "each length of window, then faster; validation runs as written",
+    )
     validate_every_steps: int = Field(100, ge=1)
     validation_bases: int = Field(200_000, ge=1, description="bases read at each validation")
     patience: int | None = Field(
@@ -91,6 +124,14 @@ class TrainConfig(Config):
             raise ValueError("muon_lr has no effect with optimiser=adamw")
         if self.schedule != "constant_then_decay" and is_set("decay_fraction"):
             raise ValueError("decay_fraction has no effect with schedule=cosine")
+        if self.segment_bp is None and is_set("segment_gradient"):
+            raise ValueError("segment_gradient has no effect without segment_bp; add it")
+        for before, after in zip(self.window_schedule, self.window_schedule[1:], strict=False):
+            if not (before.window_bp < after.window_bp and before.until < after.until):
+                raise ValueError(
+                    f"window_schedule has {before.window_bp} bp until {before.until} before "
+                    f"{after.window_bp} bp until {after.until}; both must rise"
+                )
         micro = self.micro_batch_windows
         if micro is not None and micro > self.batch_windows:
             raise ValueError(

@@ -28,6 +28,21 @@ class Batch(NamedTuple):
         """Return rows ``first`` to ``end``, or to the last one."""
         return self._each(lambda tensor: tensor[first:end])
 
+    def segments(self, segment_bp: int) -> "list[Batch]":
+        """Return the rows in parts of ``segment_bp`` positions; a short row has none in the last.
+
+        A row's length in a part counts its positions there.
+        """
+
+        def part(first: int) -> Batch:
+            end = first + segment_bp
+            ids, target, weight = (t[:, first:end] for t in (self.ids, self.target, self.weight))
+            length = (self.length - first).clamp(0, segment_bp)
+            track = None if self.track is None else self.track[:, first:end]
+            return Batch(ids, length, target, weight, track)
+
+        return [part(first) for first in range(0, self.ids.shape[1], segment_bp)]
+
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on ``device``."""
         return self._each(lambda tensor: tensor.to(device))

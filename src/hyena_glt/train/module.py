@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hyena_glt.config import ObjectiveConfig, TrainConfig
@@ -16,6 +17,7 @@ from hyena_glt.model import HyenaGLT
 from hyena_glt.objective import base_loss, kind_shares, named_bits
 from hyena_glt.train.optimiser import build_optimisers, rate_at
 from hyena_glt.train.patches import PatchTally
+from hyena_glt.train.segments import backward_in_segments
 
 
 class TrainingModule(LightningModule):
@@ -74,29 +76,51 @@ class TrainingModule(LightningModule):
             self.log_dict({"step": self.done_steps, "empty_batches": self.empty_batches})
             return
         shares = kind_shares(self.objective, kinds)
-        bits = {kind: self._backward(kind, batch[kind], shares[kind]) for kind in kinds}
+        windows = sum(len(rows.ids) for rows in batch.values())
+        size = windows
+        if self.config.micro_batch_windows is not None:  # more of them where they are shorter
+            size = self.config.micro_batch_windows * windows // self.config.batch_windows
+        bits = {kind: self._backward(kind, batch[kind], shares[kind], size) for kind in kinds}
         named = named_bits(self.objective, bits)
         self._step(named["bits_per_base"])
         self._report(named, bases)
 
-    def _backward(self, kind: Kind, batch: Batch, share: float) -> float:
-        """Add the gradient of ``share`` of this kind's loss; return the loss, in bits per base."""
+    def _backward(self, kind: Kind, batch: Batch, share: float, size: int) -> float:
+        """Add the gradient of ``share`` of this kind's loss; return the loss, in bits per base.
+
+        ``size`` windows are in memory at once.
+        """
         total = batch.weight.sum()
         nll = torch.zeros((), device=self.device)
-        size = self.config.micro_batch_windows or len(batch.ids)
         for first in range(0, len(batch.ids), size):
             part = batch.rows(first, first + size)
-            output = self.network(
-                part.ids, part.length, two_sided=kind == "masked", track=part.track
-            )
-            loss = base_loss(output.logits, part.target, part.weight)
-            objective = loss.nll_nats / total
-            if output.ratio_loss is not None:
-                objective = objective + output.ratio_loss * len(part.ids) / len(batch.ids)
-            self.manual_backward(share * objective)
-            nll += loss.nll_nats.detach()
-            self._patches.count(output.emissions, part.length)
+            if self.config.segment_bp is None:
+                nll += self._backward_whole(
+                    kind, part, share, total, len(part.ids) / len(batch.ids)
+                )
+            else:
+                nll += backward_in_segments(
+                    self.network,
+                    part,
+                    self.config.segment_bp,
+                    self.config.segment_gradient,
+                    share / total,
+                    self._patches,
+                )
         return (nll / total).item() / math.log(2)
+
+    def _backward_whole(
+        self, kind: Kind, part: Batch, share: float, total: Tensor, rows: float
+    ) -> Tensor:
+        """Add the gradient of a part's windows, ``rows`` of the kind's; return the sum of nll."""
+        output = self.network(part.ids, part.length, two_sided=kind == "masked", track=part.track)
+        loss = base_loss(output.logits, part.target, part.weight)
+        objective = loss.nll_nats / total
+        if output.ratio_loss is not None:
+            objective = objective + output.ratio_loss * rows
+        self.manual_backward(share * objective)
+        self._patches.count(output.emissions, part.length)
+        return loss.nll_nats.detach()
 
     def _step(self, bits: float) -> None:
         """Clip, check, move the weights."""

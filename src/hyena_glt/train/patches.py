@@ -18,10 +18,16 @@ class PatchTally:
         self._merged: list[Tensor] = []
 
     @torch.no_grad()
-    def count(self, emissions: Sequence[Emission], length: Int[Tensor, " B"]) -> None:
-        """Take a call into account; nothing waits for the device."""
-        bases = (length - 1).sum()
-        closes = [emission.mask[:, 1:].sum() for emission in emissions]
+    def count(
+        self, emissions: Sequence[Emission], length: Int[Tensor, " B"], opens: bool = True
+    ) -> None:
+        """Take a call into account, whose rows begin in it where it ``opens`` them.
+
+        Nothing waits for the device.
+        """
+        bos = 1 if opens else 0
+        bases = (length - bos).sum()
+        closes = [emission.mask[:, bos:].sum() for emission in emissions]
         merged = [emission.overflow.sum() for emission in emissions]
         if self._bases is None:
             self._bases, self._closes, self._merged = bases, closes, merged

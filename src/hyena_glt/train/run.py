@@ -21,16 +21,18 @@ from hyena_glt.checkpoint import (
 from hyena_glt.config import ObjectiveConfig, Recipe
 from hyena_glt.data import (
     Kind,
+    RunWindows,
     Source,
     Window,
+    batch_sizes,
     collate,
     data_checksums,
     held_windows,
+    legs_of,
     open_sources,
     renamed_contigs,
     splits_of,
     training_loader,
-    training_windows,
 )
 from hyena_glt.errors import (
     CheckpointError,
@@ -39,7 +41,7 @@ from hyena_glt.errors import (
     StorageError,
     TrainingError,
 )
-from hyena_glt.model import HyenaGLT
+from hyena_glt.model import HyenaGLT, compile_calls
 from hyena_glt.objective import base_loss, named_bits
 from hyena_glt.train.record import (
     RunRecord,
@@ -50,6 +52,7 @@ from hyena_glt.train.record import (
     resumed_record,
     write_report,
 )
+from hyena_glt.train.segments import loss_in_segments
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -79,12 +82,7 @@ def train(
     """
     if resume and init_from is not None:
         raise RecipeError("--init-from starts a new run and --resume goes on; use one of them")
-    steps = recipe.train.bases // (recipe.train.batch_windows * recipe.data.window_bp)
-    if steps == 0:
-        raise RecipeError(
-            f"train.bases={recipe.train.bases} is less than one step of "
-            f"{recipe.train.batch_windows} windows of {recipe.data.window_bp} bp"
-        )
+    steps = sum(leg.steps for leg in legs_of(recipe))
     sources = open_sources(recipe, out / "genome")
     splits = splits_of(sources)
     for source in sources:
@@ -184,11 +182,16 @@ def _take_weights(network: HyenaGLT, folder: Path) -> None:
 
 
 def mean_bits(
-    network: HyenaGLT, windows: list[Window], batch_windows: int, objective: ObjectiveConfig
+    network: HyenaGLT,
+    windows: list[Window],
+    batch_windows: int,
+    objective: ObjectiveConfig,
+    segment_bp: int | None = None,
 ) -> dict[str, float]:
     """Return the loss on ``windows`` as ``bits_per_base``, and what named_bits has beside it.
 
-    Raises TrainingError where no base of a kind weighs anything.
+    Causal windows are read in segments where ``segment_bp`` says so; it changes no result. Raises
+    TrainingError where no base of a kind weighs anything.
     """
     device = next(network.parameters()).device
     nll: dict[Kind, float] = {}
@@ -196,10 +199,13 @@ def mean_bits(
     for start in range(0, len(windows), batch_windows):
         for kind, batch in collate(windows[start : start + batch_windows]).items():
             batch = batch.to(device)
-            logits = network(
-                batch.ids, batch.length, two_sided=kind == "masked", track=batch.track
-            ).logits
-            loss = base_loss(logits, batch.target, batch.weight)
+            if segment_bp is not None:
+                loss = loss_in_segments(network, batch, segment_bp)
+            else:
+                logits = network(
+                    batch.ids, batch.length, two_sided=kind == "masked", track=batch.track
+                ).logits
+                loss = base_loss(logits, batch.target, batch.weight)
             nll[kind] = nll.get(kind, 0.0) + loss.nll_nats.item()
             weight[kind] = weight.get(kind, 0.0) + loss.weight.item()
     if 0 in weight.values():
@@ -228,12 +234,19 @@ def _fit(
     config, objective = recipe.train, recipe.objective
     held = held_windows(sources, recipe)
     size = config.micro_batch_windows or config.batch_windows
-    rhythm = Rhythm(config, out, lambda model: mean_bits(model, held, size, objective), keep_best)
+
+    def validate(model: HyenaGLT) -> dict[str, float]:
+        with torch.compiler.set_stance("force_eager"):
+            return mean_bits(model, held, size, objective, config.segment_bp)
+
+    rhythm = Rhythm(config, out, validate, keep_best)
     module = TrainingModule(network, objective, config, steps)
-    windows = training_windows(sources, recipe, steps * config.batch_windows)
+    if config.compile:
+        compile_calls(network, device)
+    windows, sizes = RunWindows(sources, recipe), batch_sizes(legs_of(recipe))
     with _quiet_engine():
         trainer = _trainer(recipe, out, rhythm, device, progress)
-        loader = training_loader(windows, config.batch_windows, rank=0, world=1)
+        loader = training_loader(windows, sizes, rank=0, world=1)
         state = newest_resume_folder(out) if resume else None
         try:
             trainer.fit(module, loader, ckpt_path=state)
