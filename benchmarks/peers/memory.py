@@ -1,0 +1,63 @@
+"""Peak memory of training steps of one contender, in a process of its own.
+
+python -m peers.memory CONTENDER LENGTH_BP ROWS PRECISION, from benchmarks/, prints JSON.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import torch
+
+from peers.training import Precision, Trainee
+
+MIB = 1 << 20
+
+
+def peak_memory_mib(
+    name: str, length_bp: int, rows: int, precision: Precision, threads: int
+) -> dict[str, int]:
+    """Return ``peak_mib`` of a process that takes two steps, and ``above_start_mib`` of it.
+
+    The start is the process with all libraries loaded and nothing built. Raises RuntimeError with
+    the process's last words where it fails.
+    """
+    command = [sys.executable, "-m", "peers.memory", name, str(length_bp), str(rows), precision]
+    done = subprocess.run(
+        [*command, str(threads)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(
+            f"{name} at {length_bp} bp ended with status {done.returncode}: {done.stderr[-500:]}"
+        )
+    found: dict[str, int] = json.loads(done.stdout)
+    return found
+
+
+def _resident_mib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // MIB
+
+
+def main() -> int:
+    """Take two steps, so that the optimiser's averages are there, and print what they took."""
+    name, length_bp, rows, precision, threads = sys.argv[1:]
+    assert precision in get_args(Precision)
+    torch.set_num_threads(int(threads))
+    start_mib = _resident_mib()
+    trainee = Trainee(name, int(length_bp), int(rows), "bf16" if precision == "bf16" else "fp32")
+    for _ in range(2):
+        trainee.step()
+    peak_mib = _resident_mib()
+    print(json.dumps({"peak_mib": peak_mib, "above_start_mib": peak_mib - start_mib}))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
