@@ -1,7 +1,7 @@
 """One training step on a row of 1,048,576 bases: seconds and peak memory, read in segments.
 
-    python benchmarks/long_step.py                          # 1 Mb, several minutes
-    python benchmarks/long_step.py --quick                  # 64 kb, in less than a minute
+    python benchmarks/long_step.py                          # 64 kb, about a minute
+    python benchmarks/long_step.py --long                   # 1 Mb, several minutes
     python benchmarks/long_step.py --variants exact recomputed --precision bf16
 
 Prints JSON, which ``--out`` keeps. The network is the patched contender of train_step.py, 4 M
@@ -46,7 +46,7 @@ from hyena_glt.train.optimiser import build_optimisers
 from hyena_glt.train.patches import PatchTally
 from hyena_glt.train.segments import backward_in_segments
 
-LENGTH_BP, QUICK_BP, CHECKED_BP, WARM_BP = 1_048_576, 65_536, 16_384, 4096
+LONG_BP, SHORT_BP, CHECKED_BP, WARM_BP = 1_048_576, 65_536, 16_384, 4096
 SEGMENT_BP, CHECKED_SEGMENT_BP = 16_384, 1000
 THREADS = 2
 MOST_S, MOST_MIB = 300, 16 * 1024
@@ -160,8 +160,8 @@ def largest_difference(dtype: torch.dtype) -> float:
 
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
     """Check gradients, then measure what was asked for, each variant in a process of its own."""
-    length_bp = arguments.length_bp or (QUICK_BP if arguments.quick else LENGTH_BP)
-    names = arguments.variants or (tuple(VARIANTS) if arguments.quick else LONG)
+    length_bp = arguments.length_bp or (LONG_BP if arguments.long else SHORT_BP)
+    names = arguments.variants or (LONG if arguments.long else tuple(VARIANTS))
     differences = {
         name: largest_difference(dtype)
         for name, dtype in (("fp64", torch.float64), ("fp32", torch.float32))
@@ -201,7 +201,7 @@ def holds(found: dict[str, Any]) -> bool:
 def main() -> int:
     """Print the results; return the exit code."""
     parser = argparse.ArgumentParser(description="One training step on a long row.")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_BP:,} bases, all variants")
+    parser.add_argument("--long", action="store_true", help=f"{LONG_BP:,} bases, in segments alone")
     parser.add_argument("--length-bp", type=int)
     parser.add_argument("--segment-bp", type=int, default=SEGMENT_BP)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
@@ -211,7 +211,7 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
     if arguments.alone:
-        place = (arguments.length_bp or LENGTH_BP, arguments.segment_bp, arguments.precision)
+        place = (arguments.length_bp or SHORT_BP, arguments.segment_bp, arguments.precision)
         print(json.dumps(measure(arguments.alone, *place)))
         return 0
     found = report(arguments)

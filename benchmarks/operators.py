@@ -1,0 +1,251 @@
+"""Operators by themselves: milliseconds, forward and with gradients, and ratios to their peers.
+
+    python benchmarks/operators.py                     # 1 kb to 64 kb in fp32
+    python benchmarks/operators.py --long              # to 1 Mb, fp32 and bf16
+
+Prints JSON, which ``--out`` keeps. One row, 256 channels, one thread; contenders take turns and
+medians are compared. Two groups:
+
+    convolutions  alone. long: ours (chunked), fft (the filter by outer products of two short
+                  tables, which is cheap, and an FFT in fp32), vortex (every exponential of every
+                  tap, as StripedHyena 2's code does, and an FFT). medium: ours, library (its own
+                  gradients too), fft. All of a group compute the same, which is checked.
+    mixers        with their projections and gates: S, M, L, A (a window of 1,024), hyena2 (order 2,
+                  implicit filter), attention (causal SDPA over all that came before).
+
+Attention and vortex stop at 64 kb. In bf16 an FFT is still in fp32, its input and answer aren't.
+Exits with 1 where the long convolution at the longest length of 64 kb or less takes more than an
+eighth of vortex's time or half of fft's, or half of fft's forward alone.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+# Read when PyTorch is loaded, as the command line does.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+import torch
+import torch.nn.functional as F
+from patching.cells import machine
+from peers.hyena2 import Hyena2Operator
+from torch import Tensor, nn
+
+from hyena_glt.config import MixersConfig
+from hyena_glt.io import replacing_file
+from hyena_glt.nn import Span, build_mixer
+from hyena_glt.ops import fir, modal, modal_fft
+
+DIM = 256
+POLES = 16
+TAPS, GROUP = 128, 16
+HEADS = 4
+QUICK_LENGTHS, LONG_LENGTHS = (1_024, 8_192, 65_536), (1_024, 8_192, 65_536, 262_144, 1_048_576)
+MOST_LENGTH = {"attention": 65_536, "vortex": 65_536}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+# Relative to the largest value; bf16 has 8 bits.
+MOST_ERROR = {torch.float32: 1e-4, torch.bfloat16: 0.05}
+LEAST_FASTER = {("vortex", "with_gradients"): 8.0, ("fft", "with_gradients"): 2.0}
+LEAST_FASTER["fft", "forward"] = 2.0
+
+Function = Callable[..., Tensor]
+
+
+class Contender(NamedTuple):
+    """A function of inputs that all of its group share."""
+
+    function: Function
+    inputs: Sequence[Tensor]
+
+
+def outer_product_taps(log_pole: Tensor, residue: Tensor, length: int, block: int = 256) -> Tensor:
+    """Return the taps of a modal filter from powers within a block and of blocks."""
+    within = torch.exp(log_pole[..., None] * torch.arange(block)) * residue[..., None]
+    of_block = torch.exp(log_pole[..., None] * block * torch.arange(-(-length // block)))
+    return torch.as_tensor(torch.bmm(of_block.mT, within).flatten(1)[:, :length])
+
+
+def convolve_fft(x: Tensor, taps: Tensor) -> Tensor:
+    """Return the causal convolution by FFT, in fp32."""
+    length = x.shape[2]
+    spectrum = torch.fft.rfft(x.float(), n=2 * length) * torch.fft.rfft(taps.float(), n=2 * length)
+    return torch.fft.irfft(spectrum, n=2 * length)[..., :length].to(x.dtype)
+
+
+def long_contenders(length: int, dtype: torch.dtype) -> dict[str, Contender]:
+    """Return the long convolution's forms."""
+    x = torch.randn(1, DIM, length, dtype=dtype, requires_grad=True)
+    log_pole = (-torch.logspace(0, -3.5, POLES).repeat(DIM, 1)).requires_grad_()
+    residue = (torch.randn(DIM, POLES) / POLES).requires_grad_()
+    inputs = (x, log_pole, residue)
+    return {
+        "ours": Contender(lambda x, p, r: modal(x, p, r, None)[0], inputs),
+        "fft": Contender(lambda x, p, r: convolve_fft(x, outer_product_taps(p, r, length)), inputs),
+        "vortex": Contender(modal_fft, inputs),
+    }
+
+
+def medium_contenders(length: int, dtype: torch.dtype) -> dict[str, Contender]:
+    """Return the medium convolution's forms."""
+    x = torch.randn(1, DIM, length, dtype=dtype, requires_grad=True)
+    taps = (torch.randn(DIM // GROUP, TAPS) / TAPS**0.5).to(dtype).requires_grad_()
+
+    def library(x: Tensor, taps: Tensor) -> Tensor:
+        weight = taps.flip(1)[:, None].repeat_interleave(GROUP, 0)
+        return F.conv1d(F.pad(x, (TAPS - 1, 0)), weight, groups=DIM)
+
+    return {
+        "ours": Contender(lambda x, h: fir(x, h, None), (x, taps)),
+        "library": Contender(library, (x, taps)),
+        "fft": Contender(lambda x, h: convolve_fft(x, h.repeat_interleave(GROUP, 0)), (x, taps)),
+    }
+
+
+class CausalAttention(nn.Module):
+    """Attention over all that came before, by the library's fused kernel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project, self.out = nn.Linear(DIM, 3 * DIM), nn.Linear(DIM, DIM)
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        """Return y."""
+        q, k, v = self.project(x_BLD).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return torch.as_tensor(self.out(y.transpose(1, 2).flatten(2)))
+
+
+def mixer_contenders(length: int, dtype: torch.dtype) -> dict[str, Contender]:
+    """Return our mixers, the order-2 Hyena operator and attention."""
+    x = torch.randn(1, length, DIM, requires_grad=True)
+    span = Span(torch.arange(length)[None], torch.tensor([length]))
+    bf16 = dtype == torch.bfloat16
+
+    def contender(module: nn.Module, *further: Any) -> Contender:
+        def run(x: Tensor, *parameters: Tensor) -> Tensor:
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                y = module(x, *further)
+            return torch.as_tensor(y[0] if isinstance(y, tuple) else y)
+
+        return Contender(run, (x, *(p for p in module.parameters() if p.requires_grad)))
+
+    ours = {
+        letter: contender(build_mixer(letter, DIM, MixersConfig(), 1), span, None)
+        for letter in "SMLA"
+    }
+    return {
+        **ours,
+        "hyena2": contender(Hyena2Operator(DIM, length)),
+        "attention": contender(CausalAttention()),
+    }
+
+
+def compare(
+    contenders: Mapping[str, Contender], rounds: int, same: bool, dtype: torch.dtype
+) -> dict[str, Any]:
+    """Return medians of alternating runs, and each contender's time over that of ``ours``."""
+    times: dict[str, dict[str, list[float]]] = {
+        name: {"forward": [], "with_gradients": []} for name in contenders
+    }
+    found: dict[str, Any] = {}
+    if same:
+        found["largest_error"] = largest_error(contenders)
+        if found["largest_error"] > MOST_ERROR[dtype]:
+            raise SystemExit(f"contenders disagree by {found['largest_error']:.3g}")
+    for _ in range(rounds + 1):
+        for name, (function, inputs) in contenders.items():
+            start = time.perf_counter()
+            with torch.no_grad():
+                function(*inputs)
+            middle = time.perf_counter()
+            y = function(*inputs)
+            torch.autograd.grad(y, inputs, torch.ones(y.shape, dtype=y.dtype))
+            times[name]["forward"].append(1e3 * (middle - start))
+            times[name]["with_gradients"].append(1e3 * (time.perf_counter() - middle))
+    for name, of in times.items():
+        found[name] = {f"{kind}_ms": round(median(ms[1:]), 2) for kind, ms in of.items()}
+        if same and name != "ours":
+            for kind, ms in of.items():
+                pairs = zip(ms[1:], times["ours"][kind][1:], strict=True)
+                found[name][f"{kind}_over_ours"] = round(median(a / b for a, b in pairs), 2)
+    return found
+
+
+def largest_error(contenders: Mapping[str, Contender]) -> float:
+    """Return how far values and gradients are from ours, relative to the largest of each."""
+    results = {}
+    for name, (function, inputs) in contenders.items():
+        y = function(*inputs)
+        direction = torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+        results[name] = [y, *torch.autograd.grad((y * direction).sum(), inputs)]
+    return max(
+        float(((found - expected).abs().max() / expected.abs().max()).detach())
+        for name in results
+        for found, expected in zip(results[name], results["ours"], strict=True)
+    )
+
+
+def measured(
+    lengths: Sequence[int], precisions: Sequence[str], rounds: int
+) -> Iterator[dict[str, Any]]:
+    """Yield what was found of each group, length and precision."""
+    groups = (
+        ("long", long_contenders, True),
+        ("medium", medium_contenders, True),
+        ("mixers", mixer_contenders, False),
+    )
+    for length in lengths:
+        for precision in precisions:
+            dtype = PRECISIONS[precision]
+            for group, contenders_of, same in groups:
+                contenders = {
+                    name: contender
+                    for name, contender in contenders_of(length, dtype).items()
+                    if length <= MOST_LENGTH.get(name, length)
+                }
+                found = compare(contenders, rounds, same, dtype)
+                yield {"group": group, "length": length, "precision": precision, **found}
+
+
+def holds(results: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the long convolution is as much faster as it should be."""
+    longest = max(
+        (r for r in results if r["group"] == "long" and r["length"] <= MOST_LENGTH["vortex"]),
+        key=lambda r: (r["precision"] == "fp32", r["length"]),
+    )
+    return all(
+        longest[name][f"{kind}_over_ours"] >= least for (name, kind), least in LEAST_FASTER.items()
+    )
+
+
+def main() -> int:
+    """Print the results; return the exit code."""
+    parser = argparse.ArgumentParser(description="Operators beside their peers.")
+    parser.add_argument("--long", action="store_true", help="to 1 Mb, fp32 and bf16")
+    parser.add_argument("--lengths", nargs="+", type=int)
+    parser.add_argument("--precisions", nargs="+", choices=tuple(PRECISIONS))
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--out", type=Path, help="keep the JSON there too")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    lengths = arguments.lengths or (LONG_LENGTHS if arguments.long else QUICK_LENGTHS)
+    precisions = arguments.precisions or (tuple(PRECISIONS) if arguments.long else ("fp32",))
+    rounds = arguments.rounds or (5 if arguments.long else 3)
+    results = list(measured(lengths, precisions, rounds))
+    about = {"channels": DIM, "threads": 1, "rounds": rounds, "machine": machine("cpu")}
+    text = json.dumps({**about, "results": results}, indent=1)
+    print(text)
+    if arguments.out:
+        with replacing_file(arguments.out) as aside:
+            aside.write_text(text + "\n", encoding="utf-8")
+    return 0 if holds(results) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
