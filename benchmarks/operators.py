@@ -13,7 +13,8 @@ medians are compared. Two groups:
     mixers        with their projections and gates: S, M, L, A (a window of 1,024), hyena2 (order 2,
                   implicit filter), attention (causal SDPA over all that came before).
 
-Attention stops at 8 kb (``--long``: 64 kb), vortex at 64 kb. In bf16 an FFT is still in fp32, its input and answer aren't.
+Attention stops at 8 kb (``--long``: 64 kb), vortex at 64 kb. In bf16 an FFT is still in fp32, its
+input and answer aren't.
 Exits with 1 where the long convolution at the longest length of 64 kb or less takes more than an
 eighth of vortex's time or half of fft's, or half of fft's forward alone.
 """
