@@ -21,7 +21,6 @@ Before that the gradient of the exact variant is compared with the whole row's a
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -34,6 +33,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 import torch
 from patching.cells import machine
 from peers.contenders import contender_config, wake
+from peers.memory import peak_mib
 from torch import Tensor
 
 from hyena_glt.config import SegmentGradient, TrainConfig
@@ -102,14 +102,6 @@ def backward(
     nll = base_loss(network(row.ids, row.length).logits, row.target, row.weight).nll_nats
     torch.autograd.backward(share * nll)
     return float(share * nll.detach())
-
-
-def peak_mib() -> int:
-    """Return the largest resident memory of this process (ru_maxrss begins at the parent's)."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) * 1024 // MIB
 
 
 def measure(name: str, length_bp: int, segment_bp: int, precision: str) -> dict[str, Any]:

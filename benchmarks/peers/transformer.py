@@ -61,7 +61,11 @@ class Transformer(nn.Module):
     def forward(self, ids: Int[Tensor, "B L"]) -> Float[Tensor, "B L V"]:
         """Return the logits of the letter after each position; rows open with BOS."""
         x_BLD = embed_rows(self.embed, ids)
-        return torch.as_tensor(self.head(self.blocks(inputs_embeds=x_BLD).last_hidden_state))
+        turns = self.blocks.rotary_emb(x_BLD, torch.arange(ids.shape[1], device=ids.device)[None])
+        # Layer by layer, because the library makes a mask, and a slower kernel, when compiled.
+        for layer in self.blocks.layers:
+            x_BLD = layer(x_BLD, attention_mask=None, position_embeddings=turns)
+        return torch.as_tensor(self.head(x_BLD))
 
     def begin(self, batch: int, capacity: int) -> Cache:
         """Return an empty cache with room for ``capacity`` positions of each row."""

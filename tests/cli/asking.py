@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from typer.testing import Result
@@ -30,11 +32,11 @@ train: {bases: 512, batch_windows: 2, validate_every_steps: 2, validation_bases:
 """
 
 
-def save(folder: Path, modality: str, direction: str = "causal") -> Path:
-    """Save an untrained network of ``modality`` in ``folder``."""
+def save(folder: Path, modality: str, direction: str = "causal", **model: Any) -> Path:
+    """Save an untrained network of ``modality`` in ``folder``; ``model`` is said of its recipe."""
     data = yaml.safe_load(RECIPE)
     data["modality"] = modality
-    data["model"]["direction"] = direction
+    data["model"] |= {"direction": direction, **model}
     if direction == "bidirectional":
         data["objective"] = {"kind": "masked"}
     if modality == "protein":
@@ -44,6 +46,8 @@ def save(folder: Path, modality: str, direction: str = "causal") -> Path:
     torch.manual_seed(0)
     network = HyenaGLT(recipe.model, recipe.modality)
     torch.nn.init.normal_(network.head.out.weight)
+    if network.entropy is not None:
+        network.entropy.fit([np.frombuffer(b"ACGTTGCATTTACGACG" * 20, np.uint8)])
     provenance = Provenance(
         command="none",
         data_sha256={},

@@ -53,10 +53,13 @@ def test_the_forms_of_convolutions_can_be_asked_for(run: Run, recipe: Path) -> N
     assert forms["modal", 16]["cpu fp32"] == "chunked"
     assert forms["fir", 128] == {
         **{"cpu fp32": "library", "cpu bf16": "toeplitz", "cuda bf16": "library"},
-        "compiled": "library",
+        **{"compiled fp32": "library", "compiled bf16": "toeplitz"},
     }
     lengths = {row["length"] for row in found if row["taps"] == 128}
     assert lengths == {200}, "patches of 3 bp"
+    refused = run(*asked, "--kernels", "--batch", "7")
+    assert refused.exit_code == 2
+    assert "--batch" in refused.output
     shown = run(*asked, "--kernels").stdout
     assert "toeplitz" in shown
     assert "chunked" in shown

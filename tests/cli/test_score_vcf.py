@@ -108,6 +108,7 @@ def test_the_header_declares_the_fields_and_names_the_command(
         ("GLT_DLL_FLANK", "Float"),
         ("GLT_SCORED_BP", "Integer"),
         ("GLT_REASON", "String"),
+        ("GLT_CUT_BP", "Integer"),
     ):
         (line,) = (line for line in header if line.startswith(f"##INFO=<ID={name},"))
         assert f"Number=A,Type={kind},Description=" in line
@@ -131,17 +132,39 @@ def test_what_was_cut_is_counted_and_the_settings_stand_in_the_header(
         result = run("score", "vcf", checkpoint, vcf, *options, "--tail-tolerance", tolerance)
         assert result.exit_code == 0, result.output
         told.append(result.stdout)
-    # The window is 201 to 1,200; ALT and 255 of the 499 bases after it were read.
+    # The window is 201 to 1,200; ALT and 256 of the 499 bases after it were read.
     assert "left unread" not in told[0]
-    assert "  244 bp of the windows of 1 alleles left unread" in told[1]
+    assert "  243 bp of the windows of 1 alleles left unread" in told[1]
     result = run("score", "vcf", checkpoint, vcf, *options, "--tail-tolerance", 1e6, "--json")
     summary = json.loads(result.stdout)
-    assert (summary["alleles_cut"], summary["cut_bp"]) == (1, 244)
+    assert (summary["alleles_cut"], summary["cut_bp"]) == (1, 243)
     header = out.read_text()
     assert "##hyena-glt_stride_bp=100\n" in header
     assert "##hyena-glt_tail_tolerance_nats=1000000.0\n" in header
     (record,) = records_of(out)
     assert info_of(record)["GLT_SCORED_BP"] == "1000,."
+    assert info_of(record)["GLT_CUT_BP"] == "243,."
+    (line,) = (line for line in header.splitlines() if "ID=GLT_CUT_BP," in line)
+    assert "Number=A,Type=Integer,Description=" in line
+    tsv = (*options[:2], "--out", tmp_path / "t.tsv", *options[4:])
+    assert run("score", "vcf", checkpoint, vcf, *tsv, "--tail-tolerance", 1e6).exit_code == 0
+    names, *rows = [row.split("\t") for row in (tmp_path / "t.tsv").read_text().splitlines()]
+    assert [names[-1], *(row[-1] for row in rows)] == ["glt_cut_bp", "243", "NA"]
+    again = (*options[:2], "--out", tmp_path / "again.vcf", *options[4:])
+    assert run("score", "vcf", checkpoint, out, *again).exit_code == 0
+    (record,) = records_of(tmp_path / "again.vcf")
+    assert "GLT_CUT_BP" not in info_of(record)  # nor an earlier run's
+
+
+@pytest.mark.parametrize("tolerance", ["inf", "nan", "-1"])
+def test_a_tolerance_is_a_number_from_0_on(
+    run: Run, checkpoint: Path, genome: Path, vcf: Path, tmp_path: Path, tolerance: str
+) -> None:
+    options = ("--genome", genome, "--out", tmp_path / "o.vcf", "--tail-tolerance", tolerance)
+    result = run("score", "vcf", checkpoint, vcf, *options)
+    assert result.exit_code == 2
+    assert "--tail-tolerance" in result.stderr
+    assert not (tmp_path / "o.vcf").exists()
 
 
 @needs_bcftools

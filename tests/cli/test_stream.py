@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -92,11 +93,23 @@ def killed(kill: Callable[[], None], run: Run, asked: Sequence[object]) -> None:
     run(*asked)
 
 
+def without_files() -> None:
+    """Make the removal of OUT.part/files the last thing that this process does."""
+    remove = shutil.rmtree
+
+    def rmtree(folder: Path, **options: Any) -> None:
+        remove(folder, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    shutil.rmtree = rmtree  # type: ignore[assignment]
+
+
 KILLS = {
     "before the first save": after(1, "save", act_first=False),
     "between two pieces": after(4, "save", act_first=True),
     "inside a piece": after(8, "append", act_first=True),
-    "before the output is in place": after(1, "clear", act_first=False),
+    "before its files go": after(1, "clear", act_first=False),
+    "when its files are gone": without_files,
 }
 
 
@@ -209,25 +222,74 @@ def test_a_patch_has_the_vector_that_its_last_base_reads(
         np.testing.assert_allclose(found["embeddings"][mine], bases[ends - 1], atol=1e-5)
 
 
-def test_maps_are_those_of_the_plain_verb(
-    run: Run, checkpoint: Path, genome: Path, tmp_path: Path
+@pytest.mark.parametrize("both", [False, True])
+def test_bins_shorter_than_a_piece_lie_where_they_do_on_this_strand(
+    run: Run, checkpoint: Path, genome: Path, tmp_path: Path, both: bool
 ) -> None:
+    out = tmp_path / "e.npz"
+    strands = "--both-strands" if both else "--one-strand"
+    asked = ("embed", checkpoint, genome, "--stream", "--bin-bp", "11", strands, "--out", out)
+    result = run(*asked)
+    assert result.exit_code == 0, result.output
+    found = np.load(out)
+    for record in read_fasta(genome):
+        mine = found["names"] == record.name
+        length_bp = len(record.sequence)
+        starts, ends = found["starts"][mine], found["ends"][mine]
+        assert starts.tolist() == [*range(0, length_bp, 11)]
+        assert ends.tolist() == [min(start + 11, length_bp) for start in starts]
+        (bases,) = glt.load(checkpoint).embed([record.sequence], pool="base", both_strands=both)
+        for vector, start, end in zip(found["embeddings"][mine], starts, ends, strict=True):
+            expected = bases[start:end].mean(0, dtype=np.float64)
+            np.testing.assert_allclose(vector, expected, atol=1e-5)
+
+
+def stages(*patches: dict[str, object]) -> dict[str, Any]:
+    narrow = {"width": 16, "mlp_width": 16, "encoder": "S", "decoder": "S"}
+    return {"stages": [{**narrow, "patch": patch} for patch in patches]}
+
+
+MODELS: dict[str, dict[str, Any]] = {
+    "fixed": {},
+    "two stages": {
+        **stages(
+            {"kind": "entropy_jump", "jump_bits": 0.02, "mean_bp": 2, "min_bp": 1, "max_bp": 4},
+            {"kind": "entropy_dual", "threshold_bits": 1.9, "min_bp": 2, "max_bp": 9},
+        ),
+        "entropy": {"kind": "kmer", "k": 3},
+    },
+    # Of the first contig's A and T more than a block may close.
+    "capped": stages({"kind": "delimiter", "motifs": ["A", "T"], "max_bp": 64, "cap": 20}),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_maps_are_those_of_the_plain_verb(
+    run: Run, genome: Path, tmp_path: Path, name: str
+) -> None:
+    checkpoint = save(tmp_path / "model", "dna", **MODELS[name])
+    tracks = ["entropy.bedgraph"] * (name == "two stages") + ["surprisal.bedgraph"]
+    beds = ["patches.bed", *["patches.stage2.bed"] * (name == "two stages")]
     plain, streamed = tmp_path / "plain", tmp_path / "streamed"
     one = json.loads(run("patch", checkpoint, genome, "--out", plain, "--json").stdout)
     asked = ("patch", checkpoint, genome, "--out", streamed, "--stream")
     other = json.loads(run(*asked, "--json").stdout)
-    assert sorted(path.name for path in streamed.iterdir()) == [
-        *("patches.bed", "summary.json", "surprisal.bedgraph"),
-    ]
-    for name in ("patches.bed", "surprisal.bedgraph"):
-        assert (plain / name).read_bytes() == (streamed / name).read_bytes()
+    found = sorted(path.name for path in streamed.iterdir())
+    assert found == sorted([*beds, *tracks, "summary.json"])
+    for file in (*beds, *tracks):
+        assert (plain / file).read_bytes() == (streamed / file).read_bytes()
     assert json.loads((streamed / "summary.json").read_text()) == {
         key: value for key, value in other.items() if key != "out"
     }
-    (expected,) = one["patchers"].values()
-    for key, value in other["patchers"]["fixed 3"].items():
-        assert expected[key] == value, key
-    assert other["mean_bits"]["surprisal"] == pytest.approx(one["mean_bits"]["surprisal"])
+    assert other["patchers"].keys() == one["patchers"].keys()
+    for label, counts in other["patchers"].items():
+        for key, value in counts.items():
+            assert one["patchers"][label][key] == value, (label, key)
+        assert (counts["overflow"] > 0) == (name == "capped")
+    for score, bits in other["mean_bits"].items():
+        lines = (plain / f"{score}.bedgraph").read_text().splitlines()
+        cells = np.array([line.split("\t")[1:] for line in lines], float)
+        assert bits == pytest.approx(np.average(cells[:, 2], weights=cells[:, 1] - cells[:, 0]))
     refused(run(*asked), "is there already")
     assert not (tmp_path / "streamed.part").exists()
 
@@ -244,6 +306,10 @@ def test_another_model_or_file_does_not_go_on(
     assert not out.exists()
     refused(score(checkpoint), "t.tsv.part", "go on with --resume, or remove it")
     refused(score(checkpoint, "--resume", "--per-base"), "another per-base (False, now True)")
+    embed = ("embed", checkpoint, genome, "--stream", "--pool", "patch", "--resume", "--out")
+    (tmp_path / "t.tsv.part").rename(tmp_path / "e.tsv.part")
+    refused(run(*embed, tmp_path / "e.tsv"), "another command (score fasta, now embed)")
+    (tmp_path / "e.tsv.part").rename(tmp_path / "t.tsv.part")
     rna = save(tmp_path / "other", "rna")
     refused(score(rna, "--resume"), "was begun with another model")
     kept = genome.read_bytes()
@@ -265,12 +331,20 @@ def test_mistakes_are_named_and_leave_nothing(
     refused(run(*score, genome, "--resume", "--out", "t"), "--resume: only with --stream", code=2)
     refused(ask(*score, genome, "--bed", genome), "leave out --bed", code=2)
     refused(ask(*score, genome, "--track-out", tmp_path / "t.bw"), "expected .bedgraph")
+    twice = ("--track-out", tmp_path / ".." / tmp_path.name / "t.bg", "--out", tmp_path / "t.bg")
+    refused(run(*score, genome, "--stream", *twice), "t.bg: is --out too")
     embed = ("embed", checkpoint, genome)
+    listed = (*embed[:2], "--list-layers")
+    refused(run(*listed, "--bin-bp", "5"), "leave out --stream, --resume and --bin-bp", code=2)
+    refused(ask(*embed, "--bin-bp", 10**30), "less than or equal to", code=2)
     refused(ask(*embed), "give --bin-bp or --pool patch", code=2)
     refused(ask(*embed, "--pool", "max", "--bin-bp", "5"), "give --bin-bp or --pool", code=2)
     refused(ask(*embed, "--pool", "patch", "--both-strands"), "of one strand", code=2)
     refused(ask(*embed, "--pool", "patch", "--layer", "embed"), "a vector a base, and none a patch")
     refused(ask("patch", checkpoint, genome, "--kind", "none"), "leave out --kind", code=2)
+    refused(ask("patch", checkpoint, genome, "--figures", "svg"), "leave out --figures", code=2)
+    nowhere = ("patch", checkpoint, tmp_path / "none.fa", "--stream")
+    refused(run(*nowhere, "--out", tmp_path / "maps" / "a"), "none.fa")
     sides = save(tmp_path / "sides", "dna", "bidirectional")
     for words in (("score", "fasta", sides), ("embed", sides), ("patch", sides)):
         options = ["--bin-bp", "5"] * (words[0] == "embed")
@@ -281,3 +355,49 @@ def test_mistakes_are_named_and_leave_nothing(
     for made in (sides, wrong, Path(f"{wrong}.fai"), Path(f"{genome}.fai")):
         before.append(made)
     assert sorted(tmp_path.iterdir()) == sorted(before)
+
+
+def test_an_output_that_can_not_be_written_is_refused_before_any_work(
+    run: Run, checkpoint: Path, genome: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "folder.tsv").mkdir()
+    os.mkfifo(tmp_path / "pipe.tsv")
+    link = tmp_path / "index.tsv"
+    link.symlink_to(f"{genome}.fai")  # not there yet
+    before = sorted(tmp_path.iterdir())
+    wrong = {
+        "folder.tsv": "give the name of a file",
+        "pipe.tsv": "is no regular file",
+        "index.tsv": "is an input of this command",
+    }
+    score, embed = ("score", "fasta"), ("embed", "--pool", "patch")
+    for name, words in wrong.items():
+        for verb in (score, embed):
+            asked = (*verb, checkpoint, genome, "--stream", "--out", tmp_path / name)
+            refused(run(*asked), name, words)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_finished_run_whose_files_are_gone_is_called_damaged(
+    run: Run, checkpoint: Path, genome: Path, tmp_path: Path
+) -> None:
+    for name in ("score", "bins", "maps"):
+        out = tmp_path / name
+        out.mkdir()
+        asked = command(name, checkpoint, genome, out)
+        assert dies(partial(killed, finished, run, asked))
+        (part,) = out.glob("*.part")
+        shutil.rmtree(part / "files")
+        refused(run(*asked, "--resume"), str(part), "to start again")
+
+
+def finished() -> None:
+    """Make the last save the last thing that this process does."""
+    save_one = Progress.save
+
+    def save(self: Progress, notes: Any) -> None:
+        save_one(self, notes)
+        if notes.finished:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Progress.save = save  # type: ignore[method-assign]

@@ -1,17 +1,19 @@
 """Samples keep to what they were asked to hold, and to where they end."""
 
 import re
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, reject, settings
+from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 from properties.tiny import Case, build
 from properties.tolerances import OUTPUT_FP64
 
 from hyena_glt.errors import SamplingError
 from hyena_glt.generate import Sample, sample, sampling
+from hyena_glt.generate.constraints import Constraints
 from hyena_glt.score import surprisal_bits
 
 NETWORK = build(Case("S", "letters", 1, "L", "", "exact"))
@@ -151,6 +153,13 @@ def test_a_row_that_has_ended_is_stepped_no_more() -> None:
         ({"start": "ATGN"}, "start: found 'ATGN'"),
         ({"start": "ATGATGATGA"}, "start has 10 letters, more than the sample's length_bp=9"),
         ({"max_homopolymer_bp": 0}, "max_homopolymer_bp=0: expected at least 1"),
+        (
+            {"max_homopolymer_bp": 13},
+            r"max_homopolymer_bp=13: has no effect, .* \(4\) and .* \(9\)",
+        ),
+        ({"forbid": ["A" * 14]}, r"forbid: found 'A{14}'..., 14 letters: has no effect"),
+        ({"stop_codon": True, "start": "ATGATGATG"}, "fits between the 9 letters of start and"),
+        ({"stop_codon": True, "start": "ATGATGC"}, "fits between the 7 letters of start and"),
         ({"stop_codon": True, "start": "ATGtag"}, "start has a stop codon at position 3"),
         ({"stop_codon": True, "forbid": ["TA", "GA"]}, "each of TAA, TAG, TGA holds a forbidden"),
         ({"forbid": ["A", "C", "G", "T"]}, "prompt 1: .* every letter leads to a forbidden"),
@@ -163,6 +172,62 @@ def test_a_constraint_that_can_not_be_says_so_before_the_first_letter(
 ) -> None:
     with pytest.raises(SamplingError, match=message):
         sampling.sample_stream(NETWORK, ["AC", "ACGT"], 9, **constraints)
+
+
+def test_a_constraint_that_can_just_take_effect_is_taken() -> None:
+    constraints: dict[str, Any] = {"max_homopolymer_bp": 12, "forbid": ["A" * 13]}
+    sampling.sample_stream(NETWORK, ["AC", "ACGT"], 9, **constraints)
+    sampling.sample_stream(NETWORK, [""], 9, start="ATGATGTA", stop_codon=True)
+    sampling.sample_stream(NETWORK, [""], 9, start="ATGAC", stop_codon=True)
+
+
+@settings(max_examples=25, deadline=None)
+@example(forbid=["AC"], most=6, prompt="AAAA", start="")  # a run that nothing can end
+@given(
+    forbid=st.lists(st.text("AC", min_size=1, max_size=3), max_size=3),
+    most=st.integers(2, 7),
+    prompt=st.text("A", max_size=9) | st.text("AC", max_size=6),
+    start=st.sampled_from(["", "aaaa", "C"]),
+)
+def test_a_limit_on_runs_is_the_same_as_motifs_of_one_letter(
+    forbid: list[str], most: int, prompt: str, start: str
+) -> None:
+    """Dead ends too: where C leads nowhere, so does a run of A that nothing but C could end."""
+
+    def drawn(forbid: list[str], most: int | None) -> list[str] | None:
+        settings: dict[str, Any] = {"forbid": ["G", "T", *forbid], "max_homopolymer_bp": most}
+        try:
+            rows = sample(NETWORK, [prompt], 10, count=3, start=start, **settings)
+        except SamplingError:
+            return None
+        return [row.sequence for row in rows]
+
+    runs = [letter * (most + 1) for letter in "ACGT"]
+    assert drawn(forbid, most) == drawn([*forbid, *runs], None)
+
+
+def test_a_limit_on_runs_costs_no_memory_however_long_it_is() -> None:
+    tracemalloc.start()
+    sampling.sample_stream(NETWORK, ["A"], 2_000_000, max_homopolymer_bp=1_000_000)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 1_000_000
+
+
+def test_a_letter_costs_the_same_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop codons are looked for in the last codon, and not at all where none is asked for."""
+    seen = []
+    ended = Constraints.ended
+
+    def look(self: Constraints, codon: np.ndarray) -> np.ndarray:
+        seen.append(codon.shape[1])
+        return ended(self, codon)
+
+    monkeypatch.setattr(Constraints, "ended", look)
+    sample(NETWORK, [""], 30)
+    assert seen == []
+    sample(NETWORK, [""], 30, stop_codon=True, forbid=["TA"], start="ATGC", seed=1)
+    assert set(seen) == {3}
 
 
 def test_codons_need_letters_that_have_them() -> None:

@@ -139,10 +139,10 @@ def test_what_has_died_out_is_left_out_and_the_number_stays(
         assert effect.dll_flank_nats == pytest.approx(other.dll_flank_nats, abs=1e-8)
         assert effect[2:4] == other[2:4]
         assert other.cut_bp == 0
-    # An SNV in a window of 1,599 bases: the first look is after 256, 543 on either strand are left.
-    assert found[0].cut_bp == (2 if both else 1) * (799 + 1 - 256)
+    # An SNV in a window of 1,599 bases: the first look is 256 bases behind it, 543 are left.
+    assert found[0].cut_bp == (2 if both else 1) * (799 - 256)
     # At the contig's end only what is there is read, 99 bases: too few to tell.
-    assert found[6].cut_bp == (799 + 1 - 256 if both else 0)
+    assert found[6].cut_bp == (799 - 256 if both else 0)
     assert sum(cut) < 0.8 * sum(whole)
 
 
@@ -158,6 +158,25 @@ def test_an_effect_is_off_by_no_more_than_the_tolerance_over_what_was_cut(
             assert effect.dll_nats is not None
             bound = tolerance * effect.cut_bp / passages.SETTLED_BP + OUTPUT_FP64
             assert effect.dll_nats == pytest.approx(other.dll_nats, abs=bound)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_where_an_alt_is_cut_depends_on_nothing_beside_it(reference: Reference, both: bool) -> None:
+    insertion = Variant("one", 1209, LETTERS[1209], (LETTERS[1209] + "ACGTTG" * 3,))
+    asked = [*snvs(1200, 1203), insertion, *snvs(1222, 1290)]
+    how: dict[str, Any] = {
+        **{"window_bp": 1600, "stride_bp": 400, "both_strands": both},
+        "tail_tolerance_nats": 0.3,
+    }
+    together = effects(FAR, reference, asked, **how)
+    apart = [effect for one in asked for effect in effects(FAR, reference, [one], **how)]
+    small = effects(FAR, reference, asked, batch_bp=700, **how)
+    assert len({effect.cut_bp for effect in together}) > 1
+    for others in (apart, small):
+        for effect, other in zip(together, others, strict=True):
+            assert effect[2:] == other[2:]
+            assert effect.dll_nats == pytest.approx(other.dll_nats, abs=OUTPUT_FP64)
+            assert effect.dll_flank_nats == pytest.approx(other.dll_flank_nats, abs=OUTPUT_FP64)
 
 
 def test_an_effect_that_lives_is_read_to_the_end(reference: Reference) -> None:

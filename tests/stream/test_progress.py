@@ -1,7 +1,10 @@
 """Output under way: what a kill leaves is one whole save, and only its own run goes on with it."""
 
 import os
+import shutil
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,13 +12,19 @@ import torch
 from forks import dies
 
 from hyena_glt.errors import StorageError
-from hyena_glt.stream import Notes, Progress, progress, put_in_place
+from hyena_glt.stream import Notes, Progress, progress, put_in_place, saved
 
+RECORD = "progress.safetensors"
 ABOUT = {"model": "a1", "input file": "b2"}
 
 
 def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def removed_at_last(rmtree: Callable[[Path], None], folder: Path, **_: object) -> None:
+    rmtree(folder)
+    kill()
 
 
 def test_what_came_after_the_last_save_is_cut_off(tmp_path: Path) -> None:
@@ -40,9 +49,86 @@ def test_what_came_after_the_last_save_is_cut_off(tmp_path: Path) -> None:
         under_way.append("rows", b"3\n")
         under_way.save(Notes(2, 0, {}, {}, finished=True))
         put_in_place(under_way.files / "rows", out)
-        under_way.clear()
+        under_way.clear({})
     assert out.read_bytes() == b"one\n2\n3\n"
     assert os.listdir(tmp_path) == ["t.tsv"]
+
+
+def test_a_kill_inside_a_save_leaves_nothing_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def body() -> None:
+        with Progress(tmp_path / "t", ABOUT, resume=False) as under_way:
+            under_way.save(Notes(0, 8, {}, {}))
+
+            def half(tensors: object, path: Path, about: object) -> None:
+                path.write_bytes(b"half")
+                kill()
+
+            monkeypatch.setattr(saved, "save_file", half)
+            under_way.save(Notes(0, 16, {}, {}))
+
+    assert dies(body)
+    part = tmp_path / "t.part"
+    assert len(list(part.iterdir())) == 3  # the files, the save, and half of the next
+    with Progress(tmp_path / "t", ABOUT, resume=True) as under_way:
+        assert under_way.notes is not None
+        assert under_way.notes.position == 8
+        assert {path.name for path in part.iterdir()} == {"files", RECORD}
+        under_way.clear({})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("removed", ["nothing", "the files", "the save", "a half save"])
+def test_a_kill_inside_the_removal_leaves_nothing_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: str
+) -> None:
+    out = tmp_path / "t"
+
+    def body() -> None:
+        with Progress(out, ABOUT, resume=False) as under_way:
+            under_way.append("rows", b"one\n")
+            under_way.save(Notes(1, 0, {"sum": 1}, {}, finished=True))
+            put_in_place(under_way.files / "rows", out)
+            if removed == "nothing":
+                monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: kill())
+            elif removed == "the files":
+                monkeypatch.setattr(shutil, "rmtree", partial(removed_at_last, shutil.rmtree))
+            elif removed == "the save":
+                monkeypatch.setattr(Path, "rmdir", lambda _: kill())
+            else:
+                monkeypatch.setattr(saved, "save_file", lambda *_: kill())
+            under_way.clear({"sum": 1})
+
+    assert dies(body)
+    with Progress(out, ABOUT, resume=True) as under_way:
+        assert under_way.is_placed == (removed in ("nothing", "the files"))
+        assert under_way.is_finished == (removed != "the save")
+        if under_way.notes is not None:
+            assert under_way.notes.memory == {"sum": 1}
+        assert under_way.size_bytes("rows") == (0 if removed == "the save" else 4)
+        if removed == "a half save":
+            put_in_place(under_way.files / "rows", out)  # has been done
+        under_way.clear({})
+    assert os.listdir(tmp_path) == ["t"]
+    assert out.read_bytes() == b"one\n"
+
+
+def test_an_output_is_never_a_folder_or_a_pipe(tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    whole.write_text("one\n")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("folder", "files"):
+        (tmp_path / name / "mine").mkdir(parents=True)
+    with pytest.raises(StorageError, match="is no regular file"):
+        put_in_place(whole, tmp_path / "pipe")
+    with pytest.raises(StorageError, match="give the name of a file"):
+        put_in_place(whole, tmp_path / "folder")
+    with pytest.raises(StorageError, match=r"not empty.*clear the way"):
+        put_in_place(tmp_path / "files", tmp_path / "folder")
+    assert whole.read_text() == "one\n"
+    with pytest.raises(StorageError, match="isn't there, nor is"):
+        put_in_place(tmp_path / "none", tmp_path / "neither")
 
 
 def test_a_file_that_is_dropped_stays_until_no_save_counts_it(tmp_path: Path) -> None:
@@ -70,6 +156,11 @@ def test_a_run_goes_on_only_as_it_began(tmp_path: Path) -> None:
         Progress(out, {**ABOUT, "input file": "b3"}, resume=True),
     ):
         pass
+    with (
+        pytest.raises(StorageError, match=r"another input file \(b2, now none\)"),
+        Progress(out, {"model": "a1"}, resume=True),
+    ):
+        pass
     with Progress(out, ABOUT, resume=True) as under_way:
         assert under_way.notes is not None
 
@@ -82,6 +173,44 @@ def test_two_processes_do_not_write_one_output(tmp_path: Path) -> None:
         Progress(out, ABOUT, resume=True),
     ):
         pass
+
+
+def test_a_folder_that_another_process_removes_is_not_written_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, opened = tmp_path / "t.part", os.open
+
+    def open_late(path: Path, flags: int) -> int:
+        handle = opened(path, flags)
+        monkeypatch.undo()
+        part.rmdir()  # between the opening and the lock
+        return handle
+
+    monkeypatch.setattr(os, "open", open_late)
+    with Progress(tmp_path / "t", ABOUT, resume=False) as under_way:
+        assert (part / RECORD).exists()
+        under_way.save(Notes(0, 8, {}, {}))
+    assert (part / RECORD).exists()
+
+
+def test_the_lock_is_held_until_the_folder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Path] = []
+
+    def rmdir(folder: Path) -> None:
+        with (
+            pytest.raises(StorageError, match="another process"),
+            Progress(tmp_path / "t", ABOUT, resume=True),
+        ):
+            pass
+        tried.append(folder)
+        os.rmdir(folder)
+
+    monkeypatch.setattr(Path, "rmdir", rmdir)
+    with Progress(tmp_path / "t", ABOUT, resume=False) as under_way:
+        under_way.clear({})
+    assert tried == [tmp_path / "t.part"]
 
 
 def test_a_mistake_before_the_first_save_leaves_nothing(tmp_path: Path) -> None:
@@ -121,7 +250,14 @@ def test_damage_is_named(tmp_path: Path) -> None:
         Progress(tmp_path / "t", ABOUT, resume=True),
     ):
         pass
-    (tmp_path / "t.part" / "progress.safetensors").write_bytes(b"ACGT")
+    rows.unlink()
+    rows.parent.rmdir()
+    with (
+        pytest.raises(StorageError, match=r"rows: is damaged \(it holds 0 bytes .*to start again"),
+        Progress(tmp_path / "t", ABOUT, resume=True),
+    ):
+        pass
+    (tmp_path / "t.part" / RECORD).write_bytes(b"ACGT")
     with (
         pytest.raises(StorageError, match=r"is damaged .* to start again"),
         Progress(tmp_path / "t", ABOUT, resume=True),

@@ -13,7 +13,7 @@ from properties.tiny import PATCHES, Case, LetterPatcher, build
 from properties.tolerances import GRADIENT_FP32_RELATIVE, LOGLIK_FP32_RELATIVE, OUTPUT_FP64
 from torch import Tensor
 
-from hyena_glt.config import Recipe, SegmentGradient
+from hyena_glt.config import CausalObjectiveConfig, Recipe, SegmentGradient, TrainConfig
 from hyena_glt.data import Batch, collate
 from hyena_glt.data.windows import make_window
 from hyena_glt.errors import RecipeError, TrainingError
@@ -24,6 +24,7 @@ from hyena_glt.objective import base_loss
 from hyena_glt.patch.rules import Call, Wanted
 from hyena_glt.tokenize import alphabet, encode
 from hyena_glt.train import train
+from hyena_glt.train.module import TrainingModule
 from hyena_glt.train.patches import PatchTally
 from hyena_glt.train.segments import backward_in_segments, loss_in_segments
 
@@ -273,3 +274,24 @@ def test_segments_that_can_not_be_are_refused(
 ) -> None:
     with pytest.raises(RecipeError, match=message):
         tiny(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("segment_bp", "micro", "window_bp", "windows", "expected"),
+    [
+        (None, None, 64, 4, 4),
+        (None, 2, 64, 4, 2),
+        (None, 2, 16, 16, 8),  # as many bases at once, of shorter windows
+        (16, 1, 64, 4, 1),
+        (16, 1, 16, 16, 1),  # a window that is one segment: no more than that
+        (16, 1, 8, 32, 2),
+        (16, None, 8, 32, 8),
+    ],
+)
+def test_windows_of_a_schedule_take_no_more_memory_than_the_last_ones(
+    segment_bp: int | None, micro: int | None, window_bp: int, windows: int, expected: int
+) -> None:
+    config = TrainConfig(bases=1, batch_windows=4, segment_bp=segment_bp, micro_batch_windows=micro)
+    network = network_of("fixed")
+    module = TrainingModule(network, CausalObjectiveConfig(kind="causal"), config, 1)
+    assert module._windows_in_memory(windows, window_bp) == expected

@@ -45,7 +45,12 @@ Pooled = Annotated[
     ),
 ]
 BinBp = Annotated[
-    int | None, typer.Option(min=1, help="With --stream: the mean of every so many bases.")
+    int | None,
+    typer.Option(
+        min=1,
+        max=10**12,  # more than any genome, and its multiples fit in 64 bits
+        help="With --stream: the mean of every so many bases.",
+    ),
 ]
 TwoSided = Annotated[
     bool, typer.Option("--two-sided", help="Read both sides, with a model of direction both.")
@@ -97,6 +102,10 @@ def embed(
     if list_layers:
         if sequences is not None or out is not None or genome is not None:
             raise typer.BadParameter("--list-layers reads and writes no file; leave the files out")
+        if stream or resume or bin_bp is not None:
+            raise typer.BadParameter(
+                "--list-layers reads no sequence; leave out --stream, --resume and --bin-bp"
+            )
         _show_layers(checkpoint, as_json)
         return
     if sequences is None:

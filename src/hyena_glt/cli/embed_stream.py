@@ -12,11 +12,11 @@ from jaxtyping import Float, Int64
 
 from hyena_glt.api import LoadedModel
 from hyena_glt.cli.embeddings import check_suffix
-from hyena_glt.cli.streams import open_stream
+from hyena_glt.cli.streams import check_stream_output, open_stream
 from hyena_glt.embed import BasesRead, Layer, PatchesRead, Probe, ProbeState
-from hyena_glt.io import NpzWriter, TableWriter, check_output
+from hyena_glt.io import NpzWriter, TableWriter
 from hyena_glt.score import read_both_strands
-from hyena_glt.stream import Progress, Step, Strand, stream_genome
+from hyena_glt.stream import Progress, Step, Strand, put_in_place, stream_genome
 from hyena_glt.tokenize import encode
 
 _PLACES, _VECTORS, _OTHER = "places", "vectors", "other-strand"
@@ -81,7 +81,7 @@ def stream_embeddings(
     ``open_stream`` do.
     """
     check_suffix(out)
-    check_output(out, path)
+    check_stream_output(out, path)
     probe = Probe(model.network, layer, None)
     probe.begin()  # refuses a network that can't stream
     per = f"patch of stage {probe.patch_rate}" if bin_bp is None else f"bin of {bin_bp:,} bp"
@@ -90,16 +90,22 @@ def stream_embeddings(
     if both:
         alphabet.reverse_complement(encode(""))  # refuses a protein before any work
     settings = {"layer": probe.layer.name, "bin_bp": bin_bp, "both_strands": both}
-    with open_stream(model.network, path, out, resume, **settings) as (genome, progress):
+    opened = open_stream("embed", model.network, path, out, resume, settings)
+    with opened as (genome, progress):
         job: _Bins | _Patches = _Patches(probe, progress)
         if bin_bp is not None:
             job = _Bins(probe, progress, bin_bp, both)
         stream_genome(job, genome, alphabet, both, progress)
         contigs = genome.names
-        _convert(progress, out, contigs, probe)
         vectors = progress.size_bytes(_PLACES) // _PLACE.itemsize
+        if not progress.is_placed:
+            progress.read(_PLACES, 0, 0)  # refuses files that are gone
+            # Not beside the output: what a kill leaves of it goes with the folder.
+            whole = progress.files / f"whole{out.suffix}"
+            _convert(progress, whole, contigs, probe)
+            put_in_place(whole, out)
         length_bp = sum(map(genome.length_bp, contigs))
-        progress.clear()
+        progress.clear(job.memory)
     return StreamTally(probe.layer, per, vectors, len(contigs), length_bp)
 
 

@@ -36,6 +36,8 @@ def info(
 
     Example: hyena-glt info recipes/tiny.yaml model.backbone.width=64
     """
+    if kernels and batch is not None:
+        raise typer.BadParameter("--batch has no effect with --kernels; leave it out")
     from hyena_glt.cli.account import account_of, show_account
     from hyena_glt.cli.kernels import show_kernels
 

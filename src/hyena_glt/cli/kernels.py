@@ -11,10 +11,12 @@ from hyena_glt.model import HyenaGLT
 from hyena_glt.nn.mixers import ExplicitFilter, ModalFilter
 from hyena_glt.ops.kernels import fir_form, modal_form
 
-_PLACES = {
-    "cpu fp32": ("cpu", torch.float32),
-    "cpu bf16": ("cpu", torch.bfloat16),
-    "cuda bf16": ("cuda", torch.bfloat16),
+_PLACES = {  # device, precision, whether it is compiled
+    "cpu fp32": ("cpu", torch.float32, False),
+    "cpu bf16": ("cpu", torch.bfloat16, False),
+    "cuda bf16": ("cuda", torch.bfloat16, False),
+    "compiled fp32": ("cpu", torch.float32, True),
+    "compiled bf16": ("cpu", torch.bfloat16, True),
 }
 
 
@@ -25,7 +27,7 @@ def kernels_of(network: HyenaGLT, window_bp: int) -> list[dict[str, Any]]:
     """
     found: dict[tuple[str, int, int], dict[str, Any]] = {}
     for name, module in network.named_modules():
-        for operation, taps in _convolutions(module):
+        for operation, taps in _convolutions(module, network.direction == "bidirectional"):
             length = max(1, round(window_bp / _mean_patch_bp(network, name)))
             row = found.setdefault(
                 (operation, taps, length),
@@ -48,9 +50,9 @@ def show_kernels(kernels: list[dict[str, Any]]) -> None:
     Console().print(table)
 
 
-def _convolutions(module: torch.nn.Module) -> Iterator[tuple[str, int]]:
+def _convolutions(module: torch.nn.Module, two_sided: bool) -> Iterator[tuple[str, int]]:
     if isinstance(module, ExplicitFilter):
-        yield "fir", module.width
+        yield "fir", module.width + (module.width - 1) * two_sided
     elif isinstance(module, ModalFilter):
         yield "modal", module.residue.shape[1]
 
@@ -63,9 +65,8 @@ def _mean_patch_bp(network: HyenaGLT, name: str) -> float:
 
 def _forms(operation: str, taps: int, length: int) -> dict[str, str]:
     if operation == "modal":
-        return dict.fromkeys([*_PLACES, "compiled"], modal_form())
-    forms = {
-        place: fir_form(taps, length, device, dtype, compiled=False)
-        for place, (device, dtype) in _PLACES.items()
+        return dict.fromkeys(_PLACES, modal_form())
+    return {
+        place: fir_form(taps, length, device, dtype, compiled)
+        for place, (device, dtype, compiled) in _PLACES.items()
     }
-    return forms | {"compiled": fir_form(taps, length, "cpu", torch.float32, compiled=True)}

@@ -1,5 +1,6 @@
 """Arguments and options that verbs share."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,12 +53,22 @@ StrideBp = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _finite(number: float) -> float:
+    """Refuse inf and nan, which ``min`` lets through."""
+    if not math.isfinite(number):
+        raise typer.BadParameter(f"found {number}, expected a number of nats; 0: exact")
+    return number
+
+
 TailTolerance = Annotated[
     float,
     typer.Option(
         "--tail-tolerance",
         metavar="NATS",
         min=0,
+        callback=_finite,
         help="Leave a window's end unread once |ALT - REF|, summed over 64 bases, is below it; 0: "
         "exact.",
     ),

@@ -62,7 +62,10 @@ def draw(
         Path | None,
         typer.Option(help="A score a base, for patches of kind track: bedGraph, bigWig or .npz."),
     ] = None,
-    figures: Annotated[Literal["png", "svg"], typer.Option(help="The pictures' format.")] = "png",
+    figures: Annotated[
+        Literal["png", "svg"] | None,
+        typer.Option(help="The pictures' format; default: png.", show_default=False),
+    ] = None,
     stream: Stream = False,
     resume: Resume = False,
     device: Device = "cpu",
@@ -82,17 +85,20 @@ def draw(
 
     Example: hyena-glt patch runs/demo/checkpoint genome.fa --out runs/map
     """
-    if kind is None and mean_bp is not None:
-        raise typer.BadParameter("--mean-bp is for another rule; give --kind too")
-    if kind == "none" and mean_bp is not None:
-        raise typer.BadParameter("--kind none has patches of 1 bp; leave --mean-bp out")
+    _check_mean(kind, mean_bp)
     from hyena_glt.api import check_device
     from hyena_glt.cli.patch_files import check_folder, write_maps
     from hyena_glt.cli.patch_summary import show_summary
     from hyena_glt.cli.patchers import open_scores, other_patches, own_patches
     from hyena_glt.cli.streams import check_stream_asked
 
-    given = {"--kind": kind, "--annotation": annotation, "--region": region, "--track": track}
+    given = {
+        "--kind": kind,
+        "--annotation": annotation,
+        "--region": region,
+        "--track": track,
+        "--figures": figures,
+    }
     refused = {name: value is not None for name, value in given.items()}
     check_stream_asked(stream, {"--resume": resume}, refused)
     check_device(device)
@@ -110,12 +116,20 @@ def draw(
         annotation=annotation,
         region=region,
         track=open_scores(own, track),
-        figures=figures,
+        figures=figures or "png",
     )
     if as_json:
         show_json({"out": str(out), **summary})
     else:
         show_summary(out, summary)
+
+
+def _check_mean(kind: str | None, mean_bp: float | None) -> None:
+    """Refuse a mean patch that nothing would have."""
+    if kind is None and mean_bp is not None:
+        raise typer.BadParameter("--mean-bp is for another rule; give --kind too")
+    if kind == "none" and mean_bp is not None:
+        raise typer.BadParameter("--kind none has patches of 1 bp; leave --mean-bp out")
 
 
 def _stream(

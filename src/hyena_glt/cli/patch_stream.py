@@ -13,7 +13,7 @@ from hyena_glt.cli.patch_files import check_folder
 from hyena_glt.cli.patchers import Patched
 from hyena_glt.cli.streams import open_stream
 from hyena_glt.interpret import Lengths, MapPiece, MapState, begin_map, stream_map
-from hyena_glt.io import BedGraphPieces, GenomeOrder
+from hyena_glt.io import BedGraphPieces, GenomeOrder, replacing_file
 from hyena_glt.score import ExactSum
 from hyena_glt.stream import Progress, Step, Strand, put_in_place, stream_genome
 
@@ -27,9 +27,9 @@ def stream_maps(own: Patched, path: Path, out: Path, resume: bool) -> dict[str, 
     network = own.network
     surprisal = own.checkpoint is not None
     begin_map(network, surprisal=surprisal)  # refuses a network that can't stream
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with open_stream(network, path, out, resume) as (genome, progress):
-        if progress.notes is None or not progress.notes.finished:
+    opened = open_stream("patch", network, path, out, resume, {}, parents=True)
+    with opened as (genome, progress):
+        if not progress.is_finished:
             check_folder(out)
         order = GenomeOrder(out)  # refuses a name that no line can begin with
         for contig in genome.names:
@@ -39,11 +39,13 @@ def stream_maps(own: Patched, path: Path, out: Path, resume: bool) -> dict[str, 
         length_bp = sum(map(genome.length_bp, genome.names))
         about = {"sequences": str(path), "contigs": len(genome.names), "length_bp": length_bp}
         summary = {**about, **job.summary(length_bp)}
-        if progress.files.exists():
+        if progress.files.exists() and not progress.is_placed:
             text = json.dumps(summary, indent=2) + "\n"
-            (progress.files / "summary.json").write_text(text, encoding="utf-8")
-        put_in_place(progress.files, out)
-        progress.clear()
+            with replacing_file(progress.files / "summary.json") as aside:
+                aside.write_text(text, encoding="utf-8")
+        if not progress.is_placed:
+            put_in_place(progress.files, out)
+        progress.clear(job.memory)
     return summary
 
 
@@ -75,7 +77,7 @@ class _Maps:
             "scores": {name: {"last": None, "units": 0, "known": 0} for name in self._scores},
         }
         for name in (*self._beds, *map(_track, self._scores)):
-            if progress.notes is None:
+            if not progress.is_finished:
                 progress.append(name, b"")
 
     def begin(self) -> MapState:

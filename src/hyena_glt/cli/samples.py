@@ -1,5 +1,6 @@
 """What ``hyena-glt generate`` reads and writes."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -37,7 +38,7 @@ def check_outputs(out: Path, logprobs: Path | None, prompts: Path | None) -> Non
     if logprobs is None:
         return
     check_output(logprobs, prompts)
-    if logprobs.absolute() == out.absolute():
+    if os.path.realpath(logprobs) == os.path.realpath(out):
         raise StorageError(f"{logprobs}: is --out too; choose another --logprobs")
     TableWriter(logprobs, COLUMNS)  # refuses a suffix; nothing is opened yet
 

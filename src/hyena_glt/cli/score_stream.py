@@ -1,6 +1,7 @@
 """What ``hyena-glt score fasta --stream`` writes: the table of the plain verb, and a track."""
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from hyena_glt.api import LoadedModel
-from hyena_glt.cli.streams import open_stream
+from hyena_glt.cli.streams import check_stream_output, open_stream
 from hyena_glt.cli.tables import Tally, base_lines, header_line, total_line
-from hyena_glt.io import BedGraphPieces, GenomeOrder, check_output, check_suffix
+from hyena_glt.errors import StorageError
+from hyena_glt.io import BedGraphPieces, GenomeOrder, check_suffix
 from hyena_glt.model import ModelState
 from hyena_glt.score import (
     BitsPiece,
@@ -42,26 +44,30 @@ def stream_scores(
     The other strand of a contig is read first, and its surprisal waits on disk, 8 bytes a base. A
     run that was killed goes on with ``resume``. Raises as ``write_scores`` and ``open_stream`` do.
     """
-    check_output(out, path)
+    check_stream_output(out, path)
     if track_out is not None:
         check_suffix(track_out, ".bedgraph", ".bedGraph", ".bg", ".bdg")
-        check_output(track_out, path, out)
+        check_stream_output(track_out, path)
+        if os.path.realpath(track_out) == os.path.realpath(out):
+            raise StorageError(f"{track_out}: is --out too; choose another --track-out")
     both = read_both_strands(model.network, both_strands)
     alphabet = model.network.alphabet
     if both:
         alphabet.reverse_complement(encode(""))  # refuses a protein before any work
     settings = {"per_base": per_base, "both_strands": both, "track_out": track_out}
-    with open_stream(model.network, path, out, resume, **settings) as (genome, progress):
+    opened = open_stream("score fasta", model.network, path, out, resume, settings)
+    with opened as (genome, progress):
         if track_out is not None:
             order = GenomeOrder(track_out)  # refuses a name that no line can begin with
             for contig in genome.names:
                 order.take(contig, 0, genome.length_bp(contig), overlapping=False)
         job = _Scores(model, progress, per_base, both, track_out is not None)
         stream_genome(job, genome, alphabet, both, progress)
-        put_in_place(progress.files / _TABLE, out)
-        if track_out is not None:
-            put_in_place(progress.files / _TRACK, track_out)
-        progress.clear()
+        if not progress.is_placed:
+            put_in_place(progress.files / _TABLE, out)
+            if track_out is not None:
+                put_in_place(progress.files / _TRACK, track_out)
+        progress.clear(job.memory)
     return job.tally()
 
 
@@ -78,6 +84,8 @@ class _Scores:
             "contig": [0, 0],  # of the contig under way: scored bases, bits as an ExactSum
             "last": None,  # the track's last interval
         }
+        if progress.is_finished:
+            return  # the files may be in their place already
         for name, text in ((_TABLE, header_line(model, per_base)), (_TRACK, "")):
             if (name != _TRACK or track) and not progress.size_bytes(name):
                 progress.append(name, text.encode())

@@ -53,9 +53,10 @@ def vcf(
     REF) in nats, below 0 where the model finds ALT worse. GLT_DLL_FLANK is the
     same over the bases that both windows share; use it for indels, because a
     longer window is less likely by its length alone. GLT_SCORED_BP counts the
-    bases of the window with ALT, GLT_REASON says why an ALT has no score. In a
-    VCF they stand in INFO, with 9 significant digits, and all else is kept; in
-    a table they are exact. A bidirectional model compares the changed bases
+    bases of the window with ALT, GLT_REASON says why an ALT has no score. With
+    --tail-tolerance GLT_CUT_BP counts those of them that weren't read. In a VCF
+    they stand in INFO, with 9 significant digits, and all else is kept; in a
+    table they are exact. A bidirectional model compares the changed bases
     alone, and no indels.
 
     Example: hyena-glt score vcf CKPT in.vcf.gz --genome hg38.fa --out out.vcf.gz

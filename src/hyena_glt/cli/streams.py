@@ -10,7 +10,7 @@ import typer
 from hyena_glt import __version__
 from hyena_glt.data import file_sha256
 from hyena_glt.errors import PatcherError
-from hyena_glt.io import Reference
+from hyena_glt.io import Reference, check_output
 from hyena_glt.model import HyenaGLT
 from hyena_glt.stream import PIECE_BP, Progress, network_sha256
 
@@ -19,11 +19,19 @@ _SHOWN = 12  # hexadecimal digits of a checksum
 
 @contextmanager
 def open_stream(
-    network: HyenaGLT, path: Path, out: Path, resume: bool, **settings: object
+    command: str,
+    network: HyenaGLT,
+    path: Path,
+    out: Path,
+    resume: bool,
+    settings: Mapping[str, object],
+    *,
+    parents: bool = False,
 ) -> Iterator[tuple[Reference, Progress]]:
     """Open the genome ``path`` for random access, and the output under way; both close at the end.
 
-    A run goes on only with the same model, file, ``settings``, device and versions. Raises
+    A run goes on only with the same ``command``, model, file, ``settings``, device and versions.
+    With ``parents`` the folders above ``out`` are made, once the genome is open. Raises
     SequenceFileError for a file that has no random access; StorageError as Progress does;
     PatcherError for a network whose patches read a track.
     """
@@ -34,6 +42,7 @@ def open_stream(
         )
     with Reference(path) as genome:
         about = {
+            "command": command,
             "model": network_sha256(network)[:_SHOWN],
             "input file": file_sha256(path)[:_SHOWN],
             "device": str(next(network.parameters()).device),
@@ -42,8 +51,15 @@ def open_stream(
             "piece length": str(PIECE_BP),
             **{name.replace("_", "-"): str(value) for name, value in settings.items()},
         }
+        if parents:
+            out.parent.mkdir(parents=True, exist_ok=True)
         with Progress(out, about, resume) as progress:
             yield genome, progress
+
+
+def check_stream_output(out: Path, path: Path) -> None:
+    """Raise StorageError for an ``out`` that can't be written, or is the genome or its index."""
+    check_output(out, path, f"{path}.fai", f"{path}.gzi")
 
 
 def check_stream_asked(

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
 from hyena_glt.errors import SamplingError, SequenceError
-from hyena_glt.generate.constraints import Constraints
+from hyena_glt.generate.constraints import CODON_BP, Constraints
 from hyena_glt.model import HyenaGLT, ModelState
 from hyena_glt.nn import select_rows
 from hyena_glt.stream import read_rows
@@ -109,22 +109,23 @@ def sample_stream(
     network.begin(1)  # refuses a bidirectional network before anything else
     choice = Choice(temperature, top_k, top_p)
     _check_settings(network, length_bp, count, seed, choice)
+    prompt_bp = max(map(len, prompts), default=0)
     constraints = Constraints(
-        network.alphabet, length_bp, forbid, start, stop_codon, max_homopolymer_bp
+        network.alphabet, prompt_bp, length_bp, forbid, start, stop_codon, max_homopolymer_bp
     )
     ids = [_prompt_ids(network, prompt, number) for number, prompt in enumerate(prompts)]
-    places = []
+    begun = []
     for number, prompt in enumerate(ids):
         letters = network.alphabet.letter_index(prompt).astype(np.uint8)
-        places.append(constraints.begin(letters, f"prompt {number + 1}"))
-    return _batches(network, prompts, ids, places, length_bp, count, seed, choice, constraints)
+        begun.append(constraints.begin(letters, f"prompt {number + 1}"))
+    return _batches(network, prompts, ids, begun, length_bp, count, seed, choice, constraints)
 
 
 def _batches(
     network: HyenaGLT,
     prompts: Sequence[str],
     ids: Sequence[UInt8[np.ndarray, "..."]],
-    places: Sequence[int],
+    begun: Sequence[Int64[np.ndarray, "2"]],
     length_bp: int,
     count: int,
     seed: int,
@@ -146,8 +147,8 @@ def _batches(
         state, logits = select_rows(after_prompts, copies.to(after_prompts[1].device))
         # Row by row, so that a row's numbers are its own.
         random = [np.random.default_rng((seed, row)) for row in rows]
-        place = np.array([places[i] for i in whose])
-        drawn = _continue(network, state, logits, place, length_bp, random, choice, constraints)
+        behind = np.stack([begun[i] for i in whose])
+        drawn = _continue(network, state, logits, behind, length_bp, random, choice, constraints)
         for i, (letters, loglik_nats, stopped) in zip(whose, drawn, strict=True):
             text = "".join(network.alphabet.letters[letter] for letter in letters)
             yield Sample(prompts[i], text, loglik_nats, stopped)
@@ -164,7 +165,7 @@ def _continue(
     network: HyenaGLT,
     state: ModelState,
     logits: Float[Tensor, "B V"],
-    place: Int64[np.ndarray, " B"],
+    behind: Int64[np.ndarray, "B 2"],
     length_bp: int,
     random: Sequence[np.random.Generator],
     choice: Choice,
@@ -181,18 +182,20 @@ def _continue(
         if position % DRAWN_BP == 0:
             uniform = np.stack([each.random(DRAWN_BP) for each in random])
         raw = logits.cpu().double().numpy()
-        may = constraints.may_come(place, position)
+        may = constraints.may_come(behind, position)
         p = distribution(np.where(may, raw, -np.inf), *choice)
         picked = draw(p, uniform[going, position % DRAWN_BP]).astype(np.uint8)
         letters[going, position] = picked
         loglik_nats[going, position] = log_probabilities(raw)[np.arange(len(picked)), picked]
-        place = constraints.follow(place, picked)
-        ended = constraints.ended(letters[going, : position + 1])
+        behind = constraints.follow(behind, picked)
+        ended = np.zeros(len(going), dtype=np.bool_)
+        if constraints.may_end(position):
+            ended = constraints.ended(letters[going, position + 1 - CODON_BP : position + 1])
         if ended.any():
             end[going[ended]], stopped[going[ended]] = position + 1, True
             left = np.flatnonzero(~ended)
             state = select_rows(state, torch.from_numpy(left).to(logits.device))
-            going, picked, place = going[left], picked[left], place[left]
+            going, picked, behind = going[left], picked[left], behind[left]
         if position + 1 == length_bp or len(going) == 0:
             break
         drawn = letter_ids[torch.from_numpy(picked).long().to(logits.device)]

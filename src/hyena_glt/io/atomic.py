@@ -34,14 +34,7 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     aside = target.with_name(f".{secrets.token_hex(8)}.part{target.suffix}")
     try:
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-        # Not `target`: the real path of a standard stream's pipe names nothing.
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise StorageError(
-                f"{path}: is no regular file (a pipe, a device or a socket), which a rename would "
-                "destroy; give the name of a file"
-            )
+        _check_replaceable(path)
         # Made here, not by the caller, so that a folder we can't write to fails before any work.
         os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield aside
@@ -59,18 +52,22 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_output(out: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:
-    """Raise StorageError where `out` is one of the files that are read, or its folder isn't there.
+    """Raise StorageError where `out` can't be a new file, or is one of the files that are read.
 
-    For a command to call before its work; `replacing_file` finds all else.
+    It is a folder, a pipe, a device or a socket, or its folder isn't there. For a command to call
+    before its work; `replacing_file` finds all else. An input needn't be there yet.
     """
     folder = Path(out).absolute().parent
     if not folder.is_dir():
         raise _storage_error(Path(out), OSError(errno.ENOENT, os.strerror(errno.ENOENT)))
     for path in inputs:
-        if path is None or not os.path.exists(path) or not os.path.exists(out):
+        if path is None:
             continue
-        if os.path.samefile(path, out):
+        both_exist = os.path.exists(path) and os.path.exists(out)
+        is_same = os.path.realpath(path) == os.path.realpath(out)
+        if is_same or (both_exist and os.path.samefile(path, out)):
             raise StorageError(f"{out}: is an input of this command; choose another output")
+    _check_replaceable(out)
 
 
 def fsync_path(path: str | os.PathLike[str]) -> None:
@@ -84,6 +81,17 @@ def fsync_path(path: str | os.PathLike[str]) -> None:
         # Some network and FUSE file systems can't flush a folder, and keep names in order anyway.
         if error.errno != errno.EINVAL:
             raise _storage_error(Path(path), error) from error
+
+
+def _check_replaceable(path: str | os.PathLike[str]) -> None:
+    if os.path.isdir(path):
+        raise _storage_error(Path(path), OSError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    # Not its real path: that of a standard stream's pipe names nothing.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise StorageError(
+            f"{path}: is no regular file (a pipe, a device or a socket), which a rename would "
+            "destroy; give the name of a file"
+        )
 
 
 def _fsync(path: Path) -> None:

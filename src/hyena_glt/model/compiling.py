@@ -2,11 +2,10 @@
 
 import os
 import shutil
+import sys
 import warnings
 
 from hyena_glt.model.glt import HyenaGLT
-
-_COMPILERS = ("c++", "g++", "clang++")  # that torch's own search finds
 
 
 def compile_calls(network: HyenaGLT, device: str) -> bool:
@@ -16,18 +15,15 @@ def compile_calls(network: HyenaGLT, device: str) -> bool:
     minute or more; other shapes are compiled in their turn, and after a few run as written. On a
     CPU without a C++ compiler a RuntimeWarning says so, and nothing changes.
     """
-    if device == "cpu" and not _has_compiler():
+    # As torch looks for it.
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if device == "cpu" and shutil.which(compiler) is None:
         warnings.warn(
-            "compiling needs a C++ compiler, and none is installed (looked for $CXX, "
-            f"{', '.join(_COMPILERS)}); going on without. Install one, or leave compile out",
+            f"compiling needs a C++ compiler, and {compiler} isn't installed; going on without. "
+            "Install it, name another in CXX, or leave compile out",
             RuntimeWarning,
             stacklevel=2,
         )
         return False
     network.compile()
     return True
-
-
-def _has_compiler() -> bool:
-    asked = os.environ.get("CXX")
-    return any(shutil.which(name) for name in (asked, *_COMPILERS) if name)

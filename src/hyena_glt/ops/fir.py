@@ -31,6 +31,8 @@ def fir(
     groups, width = h_GW.shape
     compiled = torch.compiler.is_compiling()
     form = fir_form(width, length, x_BDL.device.type, x_BDL.dtype, compiled)
+    if past is not None:
+        past = past.to(x_BDL.dtype)
     if form == "taps":
         return fir_reference(x_BDL, h_GW, past)
     padded = F.pad(x_BDL, (width - 1, 0)) if past is None else torch.cat([past, x_BDL], 2)
@@ -93,28 +95,30 @@ class _Toeplitz(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, padded_BDS: Tensor, h_GW: Tensor) -> Tensor:
         ctx.save_for_backward(padded_BDS, h_GW)
-        return _blocked(padded_BDS, h_GW)
+        with torch.autocast(padded_BDS.device.type, enabled=False):
+            return _blocked(padded_BDS, h_GW)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dy_BDL: Tensor) -> tuple[Tensor | None, Tensor | None]:
         padded_BDS, h_GW = ctx.saved_tensors
-        groups, width = h_GW.shape
-        dx = dh = None
-        if ctx.needs_input_grad[0]:
-            dx = _blocked(F.pad(dy_BDL, (width - 1, width - 1)), h_GW.flip(1))
-        if ctx.needs_input_grad[1]:
-            seen_GRK = _windows(padded_BDS, groups, width)
-            blocks = seen_GRK.shape[1] * groups * _BLOCK // (dy_BDL.shape[0] * dy_BDL.shape[1])
-            dy = F.pad(dy_BDL, (0, blocks - dy_BDL.shape[2])).unfold(2, _BLOCK, _BLOCK)
-            dy_GRC = dy.unflatten(1, (groups, -1)).transpose(0, 1).reshape(groups, -1, _BLOCK)
-            dT = torch.bmm(seen_GRK.mT, dy_GRC)
-            # Input m and output i of a block stand W - 1 + i - m apart: a diagonal for each lag.
-            size = (groups, width, _BLOCK)
-            by_lag = dT.as_strided(size, (dT.stride(0), _BLOCK, _BLOCK + 1))
-            exact = torch.promote_types(h_GW.dtype, torch.float32)
-            dh = by_lag.sum(2, dtype=exact).flip(1).to(h_GW.dtype)
-        return dx, dh
+        with torch.autocast(padded_BDS.device.type, enabled=False):
+            groups, width = h_GW.shape
+            dx = dh = None
+            if ctx.needs_input_grad[0]:
+                dx = _blocked(F.pad(dy_BDL, (width - 1, width - 1)), h_GW.flip(1))
+            if ctx.needs_input_grad[1]:
+                seen_GRK = _windows(padded_BDS, groups, width)
+                whole = seen_GRK.shape[1] * groups * _BLOCK // (dy_BDL.shape[0] * dy_BDL.shape[1])
+                dy = F.pad(dy_BDL, (0, whole - dy_BDL.shape[2])).unfold(2, _BLOCK, _BLOCK)
+                dy_GRC = dy.unflatten(1, (groups, -1)).transpose(0, 1).reshape(groups, -1, _BLOCK)
+                dT = torch.bmm(seen_GRK.mT, dy_GRC)
+                # Input m and output i stand W - 1 + i - m apart: a diagonal for each lag.
+                size = (groups, width, _BLOCK)
+                by_lag = dT.as_strided(size, (dT.stride(0), _BLOCK, _BLOCK + 1))
+                exact = torch.promote_types(h_GW.dtype, torch.float32)
+                dh = by_lag.sum(2, dtype=exact).flip(1).to(h_GW.dtype)
+            return dx, dh
 
 
 def _blocked(
@@ -142,14 +146,15 @@ def _windows(padded_BDS: Float[Tensor, "B D S"], groups: int, width: int) -> Flo
 def fir_reference(
     x_BDL: Float[Tensor, "B D L"], h_GW: Float[Tensor, "G W"], past: Float[Tensor, "B D W-1"] | None
 ) -> Float[Tensor, "B D L"]:
-    """The definition, tap by tap. Reference for :func:`fir`."""
+    """The definition, tap by tap, summed in fp32 at least. Reference for :func:`fir`."""
     width, length = h_GW.shape[1], x_BDL.shape[2]
     h_DW = h_GW.repeat_interleave(x_BDL.shape[1] // h_GW.shape[0], 0)
     if past is None:
         past = x_BDL.new_zeros(*x_BDL.shape[:2], width - 1)
     x_BDL = torch.cat([past, x_BDL], 2)
-    y_BDL = torch.zeros_like(x_BDL[..., width - 1 :])
+    exact = torch.promote_types(x_BDL.dtype, torch.float32)
+    y_BDL = torch.zeros_like(x_BDL[..., width - 1 :], dtype=exact)
     for j in range(width):
         start = width - 1 - j
-        y_BDL = y_BDL + h_DW[:, j, None] * x_BDL[..., start : start + length]
-    return y_BDL
+        y_BDL = y_BDL + h_DW[:, j, None].to(exact) * x_BDL[..., start : start + length]
+    return y_BDL.to(x_BDL.dtype)

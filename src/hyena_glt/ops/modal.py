@@ -65,6 +65,8 @@ def modal(
             )
         return modal_fft(x_BDL, log_pole, residue), None
     batch, dim, total = x_BDL.shape
+    if total == 0:
+        return x_BDL, state
     if total == 1 and state is not None:
         assert length is not None
         return _step(x_BDL, log_pole, residue, state, length)
@@ -126,7 +128,7 @@ class _Chunked(torch.autograd.Function):
         first = None if first_DNB is None else first_DNB.reshape(dim * modes, batch)
         s = _carried(z, log_decay_DN.reshape(-1), first).reshape(dim, modes, -1)
         y = torch.bmm(x, _toeplitz(taps_DC.to(x.dtype)))
-        y.baddbmm_(s.to(x.dtype).mT, O_DNC.to(x.dtype))
+        y = torch.baddbmm(y, s.to(x.dtype).mT, O_DNC.to(x.dtype))
         ctx.save_for_backward(x_DBnC, taps_DC, Z_DNC, O_DNC, log_decay_DN, s)
         ctx.has_first = first_DNB is not None
         return y.view(x_DBnC.shape), s.view(dim, modes, batch, count)
@@ -137,33 +139,35 @@ class _Chunked(torch.autograd.Function):
         ctx: Any, dy_DBnC: Tensor | None, ds_DNBn: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         x_DBnC, taps_DC, Z_DNC, O_DNC, log_decay_DN, s = ctx.saved_tensors
-        dim, batch, count, size = x_DBnC.shape
-        modes = Z_DNC.shape[1]
-        x = x_DBnC.reshape(dim, batch * count, size)
-        if dy_DBnC is None:
-            dy_DBnC = torch.zeros_like(x_DBnC)
-        dy = dy_DBnC.reshape(x.shape)
-        ds = torch.bmm(O_DNC.to(x.dtype), dy.mT).to(O_DNC.dtype)
-        if ds_DNBn is not None:
-            ds = ds + ds_DNBn.reshape(ds.shape)
-        turned = ds.view(dim * modes, batch, count).flip(2)
-        q = _carried(turned, log_decay_DN.reshape(-1), None).flip(2).reshape(ds.shape)
-        dx = torch.bmm(dy, _toeplitz(taps_DC.to(x.dtype)).mT)
-        dx.baddbmm_(q.to(x.dtype).mT, Z_DNC.to(x.dtype))
-        dlog_decay = torch.exp(log_decay_DN) * (q * s).sum(2)
-        dfirst = None
-        if ctx.has_first:
-            p = ds.view(dim, modes, batch, count)[..., 0]
-            decay = torch.exp(log_decay_DN)[..., None]
-            dfirst = p + decay * q.view(dim, modes, batch, count)[..., 0]
-        return (
-            dx.view(x_DBnC.shape),
-            _by_lag(torch.bmm(dy.mT, x)).sum(1, dtype=taps_DC.dtype),
-            torch.bmm(q.to(x.dtype), x).to(Z_DNC.dtype),
-            torch.bmm(s.to(x.dtype), dy).to(O_DNC.dtype),
-            dlog_decay,
-            dfirst,
-        )
+        # A backward pass inside autocast mustn't round what this one computes.
+        with torch.autocast(x_DBnC.device.type, enabled=False):
+            dim, batch, count, size = x_DBnC.shape
+            modes = Z_DNC.shape[1]
+            x = x_DBnC.reshape(dim, batch * count, size)
+            if dy_DBnC is None:
+                dy_DBnC = torch.zeros_like(x_DBnC)
+            dy = dy_DBnC.reshape(x.shape).to(x.dtype)
+            ds = torch.bmm(O_DNC.to(x.dtype), dy.mT).to(O_DNC.dtype)
+            if ds_DNBn is not None:
+                ds = ds + ds_DNBn.reshape(ds.shape)
+            turned = ds.view(dim * modes, batch, count).flip(2)
+            q = _carried(turned, log_decay_DN.reshape(-1), None).flip(2).reshape(ds.shape)
+            dx = torch.bmm(dy, _toeplitz(taps_DC.to(x.dtype)).mT)
+            dx = torch.baddbmm(dx, q.to(x.dtype).mT, Z_DNC.to(x.dtype))
+            dlog_decay = torch.exp(log_decay_DN) * (q * s).sum(2)
+            dfirst = None
+            if ctx.has_first:
+                p = ds.view(dim, modes, batch, count)[..., 0]
+                decay = torch.exp(log_decay_DN)[..., None]
+                dfirst = p + decay * q.view(dim, modes, batch, count)[..., 0]
+            return (
+                dx.view(x_DBnC.shape),
+                _by_lag(torch.bmm(dy.mT, x)).sum(1, dtype=taps_DC.dtype),
+                torch.bmm(q.to(x.dtype), x).to(Z_DNC.dtype),
+                torch.bmm(s.to(x.dtype), dy).to(O_DNC.dtype),
+                dlog_decay,
+                dfirst,
+            )
 
 
 def _toeplitz(taps_DC: Float[Tensor, "D C"]) -> Float[Tensor, "D C C"]:

@@ -39,9 +39,18 @@ INFO = (
         "GLT_SCORED_BP",
         "A",
         "Integer",
-        "Bases of the window with ALT, bp (bidirectional model: masked bases)",
+        "Bases of the window with ALT, bp, those of GLT_CUT_BP too (bidirectional model: masked "
+        "bases)",
     ),
     InfoField("GLT_REASON", "A", "String", f"Why ALT has no score, no unit; {_REASONS}"),
+    # Declared always, so that an earlier run's values never stay.
+    InfoField(
+        "GLT_CUT_BP",
+        "A",
+        "Integer",
+        "Where a tail tolerance was asked for: bases of the window with ALT, bp, that were left "
+        "unread and count as no difference; those of both strands together where both are read",
+    ),
 )
 COLUMNS = {
     "chrom": str,
@@ -54,6 +63,7 @@ COLUMNS = {
     "glt_scored_bp": int,
     "glt_reason": str,
 }
+COLUMNS_WITH_CUT = COLUMNS | {"glt_cut_bp": int}
 BAD_COLUMNS = {"line": int, "chrom": str, "pos": int, "ref": str, "alt": str}
 BAD_COLUMNS |= {"reason": str, "message": str}
 
@@ -120,6 +130,7 @@ def annotate(
     *,
     source: Path | None = None,
     about: Mapping[str, object] | None = None,
+    with_cut: bool = False,
     skip_bad: bool = False,
     on_record: OnRecord | None = None,
 ) -> Tally:
@@ -128,7 +139,8 @@ def annotate(
     ``out`` ends in .vcf or .vcf.gz, and then all that the records held is kept, or in .tsv or
     .parquet, and then it has a row an ALT. Numbers in a VCF have 9 significant digits, which tell
     any two 32-bit floats apart; those of a table are exact. ``about`` goes into a VCF's header as
-    ``##hyena-glt_NAME=VALUE``. Records are held no longer than ``score`` holds them.
+    ``##hyena-glt_NAME=VALUE``. ``with_cut`` says of each ALT how many bases were left unread, in a
+    field or a column of their own. Records are held no longer than ``score`` holds them.
     ``on_record(variant, effects)`` hears of each record once it is written.
 
     Raises SequenceFileError, with ``source`` and the line, at a record that isn't of this genome;
@@ -144,7 +156,7 @@ def annotate(
             yield record.variant
 
     with ExitStack() as files:
-        writer = _writer(out, header, about or {})
+        writer = _writer(out, header, about or {}, with_cut)
         files.enter_context(writer)
         bad_writer: TableWriter | None = None
         if skip_bad:
@@ -170,7 +182,7 @@ def annotate(
                 tally.first_bad.append(bad)
 
         for variant, effects in score(variants(), on_bad):
-            _write(writer, waiting.popleft(), effects)
+            _write(writer, waiting.popleft(), effects, with_cut)
             tally.add(effects)
             if on_record is not None:
                 on_record(variant, effects)
@@ -190,30 +202,36 @@ def check_out(out: Path, *inputs: Path | None) -> None:
 
 
 def _writer(
-    out: Path, header: Sequence[str], about: Mapping[str, object]
+    out: Path, header: Sequence[str], about: Mapping[str, object], with_cut: bool
 ) -> VcfWriter | TableWriter:
     if out.suffix in (".tsv", ".parquet"):
-        return TableWriter(out, COLUMNS)
+        return TableWriter(out, COLUMNS_WITH_CUT if with_cut else COLUMNS)
     lines = [f"##hyena-glt_{name}={value}" for name, value in about.items()]
     return VcfWriter(out, header, INFO, lines)
 
 
-def _write(writer: VcfWriter | TableWriter, record: VcfRecord, effects: Sequence[Effect]) -> None:
+def _write(
+    writer: VcfWriter | TableWriter, record: VcfRecord, effects: Sequence[Effect], with_cut: bool
+) -> None:
+    written = [_written(effect, with_cut) for effect in effects]
     if isinstance(writer, VcfWriter):
         # A value of each field for each ALT: nothing where there is no ALT.
-        columns = zip(*(map(_text, _written(effect)) for effect in effects), strict=True)
-        names = (info.name for info in INFO)
-        writer.write(record, dict(zip(names, map(",".join, columns), strict=False)))
+        columns = zip(*(map(_text, values) for values in written), strict=True)
+        fields = (info.name for info in INFO)
+        writer.write(record, dict(zip(fields, map(",".join, columns), strict=False)))
         return
     variant = record.variant
-    for alt, effect in zip(variant.alts, effects, strict=True):
+    names = COLUMNS_WITH_CUT if with_cut else COLUMNS
+    for alt, values in zip(variant.alts, written, strict=True):
         place = (variant.contig, variant.start + 1, variant.name, variant.ref, alt)
-        writer.write(dict(zip(COLUMNS, (*place, *_written(effect)), strict=True)))
+        writer.write(dict(zip(names, (*place, *values), strict=True)))
 
 
-def _written(effect: Effect) -> tuple[float | int | str | None, ...]:
-    """What a file says of an effect, in the order of its fields; what was cut is in the tally."""
-    return effect.dll_nats, effect.dll_flank_nats, effect.scored_bp, effect.reason
+def _written(effect: Effect, with_cut: bool) -> tuple[float | int | str | None, ...]:
+    """What a file says of an effect, in the order of its fields."""
+    found = (effect.dll_nats, effect.dll_flank_nats, effect.scored_bp, effect.reason)
+    cut_bp = None if effect.scored_bp is None else effect.cut_bp
+    return (*found, cut_bp) if with_cut else found
 
 
 def _text(value: float | int | str | None) -> str:

@@ -73,6 +73,7 @@ def write_effects(
             "strands": strands,
             **(about or {}),
         },
+        with_cut=tail_tolerance_nats > 0,
         skip_bad=skip_bad,
         on_record=on_record,
     )

@@ -24,7 +24,7 @@ from hyena_glt.stream import read_rows
 from hyena_glt.tokenize import decode, encode
 
 SETTLED_BP = 64  # shared bases over which an effect is looked at, to tell whether it has died out
-_LOOK_BP = 256  # what is read of an ALT between two such looks; shorter pieces cost more a base
+_LOOK_BP = 256  # from an allele to the first look and between looks; fewer cost more a base
 _FORK_BP = 16  # states of a passage are taken no closer: a state costs as much as some bases
 
 Nats = Float64[np.ndarray, "..."]
@@ -109,7 +109,8 @@ def differences(
     """Return what each ALT of each site changes on one strand; ``turned``, on the other one.
 
     With a tolerance an ALT is read no further once |ALT - REF|, summed over the last ``SETTLED_BP``
-    bases read that both windows share, is below it; the rest counts as no difference.
+    bases read that both windows share, is below it; the rest counts as no difference. It looks
+    every ``_LOOK_BP`` bases behind the allele, whatever the sites beside it and ``batch_bp``.
     """
     reads = [_as_read(network, site, turned) for site in sites]
     passages = _passages([window for window, _ in reads])
@@ -153,10 +154,11 @@ class _Comparison:
     def read(self, group: Sequence[_Branch], rows: Branches) -> None:
         """Read ``rows``, those of ``group``, until every difference is known."""
         whole_bp = max(len(branch.ids) for branch in group)
-        piece_bp = _LOOK_BP if self._tolerance_nats else whole_bp
+        look_bp = _LOOK_BP if self._tolerance_nats else whole_bp
         waiting = dict(enumerate(group))
-        for end_bp in range(piece_bp, whole_bp + piece_bp, piece_bp):
-            rows.read_to(dict.fromkeys(waiting, end_bp))
+        for flank_bp in range(look_bp, whole_bp + look_bp, look_bp):
+            # Counted from the allele: where a branch begins depends on the sites beside it.
+            rows.read_to({row: branch.alt.stop + flank_bp for row, branch in waiting.items()})
             self._read_references(waiting, rows)
             done = [
                 row

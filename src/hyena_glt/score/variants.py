@@ -28,7 +28,8 @@ class Effect(NamedTuple):
     ``dll_nats``: log-likelihood(window with ALT) - log-likelihood(window with REF), over all bases
     of each; negative where the model finds ALT worse. ``dll_flank_nats``: the same over the bases
     that both windows share; use it for indels, because a longer window is less likely by its length
-    alone. ``scored_bp``: bases of the window with ALT. ``reason``: why there is no score.
+    alone. ``scored_bp``: bases of the window with ALT, read or cut. ``reason``: why there is no
+    score.
 
     Under a bidirectional network ``dll_nats`` is the sum over the changed bases, masked, of
     ln p(ALT) - ln p(REF), and ``scored_bp`` is their number; no flank is compared.
@@ -65,7 +66,8 @@ def score_variants(
     None asks for it where the network's ``rc`` is ``average``.
 
     ``tail_tolerance_nats`` above 0 leaves an ALT where it has settled: |ALT - REF|, summed over the
-    last 64 bases read that both windows share, is below it. The rest of the window counts as no
+    last 64 bases read that both windows share, is below it. It looks every 256 bases behind the
+    allele, whatever the variants beside it and ``batch_bp``. The rest of the window counts as no
     difference; ``Effect.cut_bp`` says how much that is.
 
     Memory is that of one batch. An allele without a score has the reason (a key of ``NOT_SCORED``

@@ -77,13 +77,22 @@ class TrainingModule(LightningModule):
             return
         shares = kind_shares(self.objective, kinds)
         windows = sum(len(rows.ids) for rows in batch.values())
-        size = windows
-        if self.config.micro_batch_windows is not None:  # more of them where they are shorter
-            size = self.config.micro_batch_windows * windows // self.config.batch_windows
+        size = self._windows_in_memory(
+            windows, max(rows.ids.shape[1] - 1 for rows in batch.values())
+        )
         bits = {kind: self._backward(kind, batch[kind], shares[kind], size) for kind in kinds}
         named = named_bits(self.objective, bits)
         self._step(named["bits_per_base"])
         self._report(named, bases)
+
+    def _windows_in_memory(self, windows: int, window_bp: int) -> int:
+        """Return how many of a step's windows are read at once: more where they are shorter."""
+        most = self.config.micro_batch_windows or self.config.batch_windows
+        segment_bp = self.config.segment_bp
+        if segment_bp is None:
+            return most * windows // self.config.batch_windows
+        # Of longer windows a segment is in memory, of shorter ones all.
+        return max(1, most * segment_bp // min(segment_bp, window_bp))
 
     def _backward(self, kind: Kind, batch: Batch, share: float, size: int) -> float:
         """Add the gradient of ``share`` of this kind's loss; return the loss, in bits per base.
