@@ -4,7 +4,7 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -236,7 +236,8 @@ def _fit(
     size = config.micro_batch_windows or config.batch_windows
 
     def validate(model: HyenaGLT) -> dict[str, float]:
-        with torch.compiler.set_stance("force_eager"):
+        # The compiler itself takes seconds to load: only where it is used.
+        with torch.compiler.set_stance("force_eager") if config.compile else nullcontext():
             return mean_bits(model, held, size, objective, config.segment_bp)
 
     rhythm = Rhythm(config, out, validate, keep_best)
