@@ -61,11 +61,7 @@ def state_bytes(state: Any) -> int:
 
 def state_tensors(state: Any) -> list[Tensor]:
     """Return the tensors of a state, in order."""
-    if isinstance(state, Tensor):
-        return [state]
-    if not isinstance(state, tuple):
-        return []
-    return [tensor for part in state for tensor in state_tensors(part)]
+    return list(named_tensors(state).values())
 
 
 def detached_state(state: S, requires_grad: bool = False) -> S:
