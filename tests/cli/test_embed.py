@@ -76,6 +76,18 @@ def test_a_file_holds_what_embed_gives(
         assert names == ["chr1", "chr2", "gap"]
 
 
+def test_vectors_in_bf16_are_the_models_and_near_those_in_fp32(
+    run: Run, checkpoint: Path, fasta: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "e.npz"
+    assert run("embed", checkpoint, fasta, "--out", out, "--precision", "bf16").exit_code == 0
+    _, vectors, _ = read(out)
+    sequences = [record.sequence for record in read_fasta(fasta)]
+    np.testing.assert_array_equal(vectors, glt.load(checkpoint, precision="bf16").embed(sequences))
+    exact = glt.load(checkpoint).embed(sequences)
+    assert 0 < np.linalg.norm(vectors - exact) < 0.02 * np.linalg.norm(exact)
+
+
 def test_another_layer_is_another_width(
     run: Run, checkpoint: Path, fasta: Path, tmp_path: Path
 ) -> None:

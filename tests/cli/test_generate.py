@@ -58,6 +58,23 @@ def test_samples_are_called_after_the_prompts_of_a_file(
     assert [record.sequence for record in read_fasta(out)] == whole
 
 
+def test_samples_in_bf16_say_so_and_are_those_of_the_model(
+    run: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    out, found = tmp_path / "g.fa", {}
+    command = ("generate", checkpoint, "--prompt", "ATG", "--length-bp", 30, "--out", out)
+    for precision in ("fp32", "bf16"):
+        result = run(*command, "--precision", precision, "--json")
+        assert json.loads(result.stdout)["precision"] == precision
+        (record,) = read_fasta(out)
+        assert fields(record).get("precision", "fp32") == precision
+        found[precision] = float(fields(record)["mean_logprob_nats"])
+    (sample,) = glt.load(checkpoint, precision="bf16").generate("ATG", length_bp=30)
+    assert record.sequence == sample.sequence
+    assert found["bf16"] == pytest.approx(sample.loglik_nats.mean(), 1e-5)
+    assert found["bf16"] != found["fp32"]
+
+
 def test_log_probabilities_stand_in_a_row_a_letter(
     run: Run, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -69,6 +86,7 @@ def test_log_probabilities_stand_in_a_row_a_letter(
         "samples": 2,
         "length_bp": 30,
         "seed": 0,
+        "precision": "fp32",
         "logprobs": str(table),
     }
     header, *rows = [line.split("\t") for line in table.read_text().splitlines()]

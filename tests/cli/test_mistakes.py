@@ -11,8 +11,8 @@ import torch
 from typer.testing import Result
 
 from cli.asking import Run, save
-from hyena_glt.api import check_device, load
-from hyena_glt.errors import DeviceError, SequenceError
+from hyena_glt.api import check_device, check_precision, load
+from hyena_glt.errors import DeviceError, KernelError, SequenceError
 
 
 def refused(result: Result, *words: str, code: int = 1) -> None:
@@ -166,6 +166,15 @@ def test_a_device_that_isnt_there_or_isnt_one(
         if not torch.cuda.is_available():
             refused(run(*command, "--device", "cuda"), "no CUDA GPU", "--device cpu")
     assert not (tmp_path / "o").exists()
+
+
+def test_a_precision_that_is_none_is_refused(
+    run: Run, checkpoint: Path, fasta: Path, tmp_path: Path
+) -> None:
+    asked = ("score", "fasta", checkpoint, fasta, "--out", tmp_path / "t.tsv")
+    refused(run(*asked, "--precision", "fp16"), "'fp16'", "'bf16'", code=2)
+    with pytest.raises(KernelError, match="precision 'fp16': expected fp32 or bf16"):
+        check_precision("fp16")
 
 
 @pytest.mark.parametrize("device", ["cuda:2", "cuda:17"])

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,12 +38,15 @@ def records_of(path: Path) -> list[list[str]]:
     return [line.split("\t") for line in path.read_text().splitlines() if line[0] != "#"]
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_snv_of_the_regions_is_a_record_a_position(
-    run: Run, checkpoint: Path, genome: Path, bed: Path, tmp_path: Path
+    run: Run, checkpoint: Path, genome: Path, bed: Path, tmp_path: Path, precision: Any
 ) -> None:
     out = tmp_path / "s.vcf"
-    result = run("score", "saturation", checkpoint, "--genome", genome, "--bed", bed, "--out", out)
+    options = ("--genome", genome, "--bed", bed, "--out", out, "--precision", precision)
+    result = run("score", "saturation", checkpoint, *options)
     assert result.exit_code == 0, result.output
+    assert f"##hyena-glt_precision={precision}\n" in out.read_text()
     assert "7 records, 21 alleles scored" in result.stdout
     rows = records_of(out)
     assert [(row[1], row[3], row[4]) for row in rows] == [
@@ -55,7 +59,8 @@ def test_every_snv_of_the_regions_is_a_record_a_position(
         ("14", "G", "A,C,T"),
     ]
     asked = [glt.Variant(row[0], int(row[1]) - 1, row[3], tuple(row[4].split(","))) for row in rows]
-    effects = glt.score_variants(glt.load(checkpoint), genome=genome, variants=asked)
+    model = glt.load(checkpoint, precision=precision)
+    effects = glt.score_variants(model, genome=genome, variants=asked)
     for row, (_, found) in zip(rows, effects, strict=True):
         numbers = row[7].split(";")[0].removeprefix("GLT_DLL=").split(",")
         assert [float(number) for number in numbers] == pytest.approx(

@@ -5,8 +5,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet
 import pytest
+from properties.tolerances import BF16_NATS_A_BASE
 
 import hyena_glt as glt
 from cli.asking import Run, save
@@ -116,6 +118,26 @@ def test_the_header_declares_the_fields_and_names_the_command(
     assert any(line.startswith("##hyena-glt_command=hyena-glt") for line in header)
     assert "##hyena-glt_window_bp=12" in header
     assert "##hyena-glt_strands=both" in header
+    assert "##hyena-glt_precision=fp32" in header
+
+
+def test_effects_in_bf16_are_near_those_in_fp32_and_the_header_tells_them_apart(
+    run: Run, checkpoint: Path, genome: Path, vcf: Path, tmp_path: Path
+) -> None:
+    out, found = tmp_path / "out.vcf", {}
+    options = ("--genome", genome, "--out", out, "--window-bp", 12)
+    for precision in ("fp32", "bf16"):
+        asked = (*options, "--precision", precision)
+        assert run("score", "vcf", checkpoint, vcf, *asked).exit_code == 0
+        assert f"##hyena-glt_precision={precision}\n" in out.read_text()
+        effects = [info_of(record).get("GLT_DLL", ".").split(",") for record in records_of(out)]
+        found[precision] = np.array([float(x) for at in effects for x in at if x != "."])
+    exact, rounded = found["fp32"], found["bf16"]
+    assert len(exact) > 3
+    assert (exact != rounded).any()
+    limit_nats = 2 * 12 * BF16_NATS_A_BASE  # an effect is the difference of two windows
+    assert np.abs(rounded - exact).mean() < limit_nats
+    assert np.abs(exact).mean() > 10 * limit_nats
 
 
 def test_what_was_cut_is_counted_and_the_settings_stand_in_the_header(

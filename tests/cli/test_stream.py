@@ -26,9 +26,9 @@ from hyena_glt.stream import Progress, progress, strand
 PIECE_BP = 64
 FILES = {
     "score": ("score", "fasta", "--both-strands", "--track-out", "OUT/t.bedgraph", "t.tsv"),
-    "bases": ("score", "fasta", "--per-base", "t.tsv"),
+    "bases": ("score", "fasta", "--per-base", "--precision", "bf16", "t.tsv"),
     "bins": ("embed", "--bin-bp", "100", "--both-strands", "e.parquet"),
-    "patches": ("embed", "--pool", "patch", "e.npz"),
+    "patches": ("embed", "--pool", "patch", "--precision", "bf16", "e.npz"),
     "maps": ("patch", "map"),
 }
 
@@ -306,6 +306,10 @@ def test_another_model_or_file_does_not_go_on(
     assert not out.exists()
     refused(score(checkpoint), "t.tsv.part", "go on with --resume, or remove it")
     refused(score(checkpoint, "--resume", "--per-base"), "another per-base (False, now True)")
+    refused(
+        score(checkpoint, "--resume", "--precision", "bf16"),
+        "was begun with another precision (fp32, now bf16); go on with the same",
+    )
     embed = ("embed", checkpoint, genome, "--stream", "--pool", "patch", "--resume", "--out")
     (tmp_path / "t.tsv.part").rename(tmp_path / "e.tsv.part")
     refused(run(*embed, tmp_path / "e.tsv"), "another command (score fasta, now embed)")
@@ -318,6 +322,22 @@ def test_another_model_or_file_does_not_go_on(
     genome.write_bytes(kept)
     assert score(checkpoint, "--resume").exit_code == 0
     assert not (tmp_path / "t.tsv.part").exists()
+
+
+def test_another_precision_gives_nearly_the_same_table(
+    run: Run, checkpoint: Path, genome: Path, tmp_path: Path
+) -> None:
+    out, found = tmp_path / "t.tsv", {}
+    for how in (["fp32"], ["bf16"], ["bf16", "--stream"]):
+        asked = ("score", "fasta", checkpoint, genome, "--out", out, "--precision", *how)
+        assert run(*asked).exit_code == 0
+        found[" ".join(how)] = float(out.read_text().splitlines()[1].split("\t")[4])
+    assert found["bf16"] != found["fp32"]
+    assert found["bf16"] == pytest.approx(found["fp32"], abs=0.01)
+    assert found["bf16 --stream"] == found["bf16"]  # longer than a piece
+    (record, *_) = read_fasta(genome)
+    (score,) = glt.load(checkpoint, precision="bf16").score([record.sequence])
+    assert score.bits_per_base == pytest.approx(found["bf16"], rel=1e-6)
 
 
 def test_mistakes_are_named_and_leave_nothing(

@@ -11,6 +11,7 @@ from hyena_glt.cli.options import (
     Circular,
     Device,
     Json,
+    Precision,
     Resume,
     SkipBad,
     Stream,
@@ -81,6 +82,7 @@ def embed(
     skip_bad: SkipBad = False,
     list_layers: ListLayers = False,
     device: Device = "cpu",
+    precision: Precision = "fp32",
     as_json: Json = False,
 ) -> None:
     """Embed sequences: a vector of each, or of each of its bases.
@@ -128,7 +130,7 @@ def embed(
     if stream:
         check_pool(pool, bin_bp, both_strands)
         done = stream_embeddings(
-            load(checkpoint, device),
+            load(checkpoint, device, precision),
             sequences,
             out,
             layer=layer,
@@ -141,7 +143,7 @@ def embed(
     assert pool != "patch"  # only with --stream
     path, bed = (sequences, None) if genome is None else (genome, sequences)
     tally = write_embeddings(
-        load(checkpoint, device),
+        load(checkpoint, device, precision),
         path,
         bed,
         out,

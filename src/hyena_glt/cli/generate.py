@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hyena_glt.cli.options import CheckpointFolder, Device, Json
+from hyena_glt.cli.options import CheckpointFolder, Device, Json, Precision
 from hyena_glt.cli.verbs import show_json
 
 
@@ -53,14 +53,16 @@ def generate(
         ),
     ] = None,
     device: Device = "cpu",
+    precision: Precision = "fp32",
     as_json: Json = False,
 ) -> None:
     """Sample sequences, letter by letter, each from the model's own prediction.
 
     Records are called NAME_1, NAME_2, ... after their prompt's record, or
-    sample_1, ... ; the description holds the seed, the prompt's length and the
+    sample_1, ... ; the description holds the seed, the prompt's length, the
     mean log-probability of a letter under the model (nats), whatever the
-    temperature. The i-th sample draws from a random stream of (seed, i).
+    temperature, and a precision other than fp32. The i-th sample draws from a
+    random stream of (seed, i).
 
     Samples are written as they come, any number of them in the same memory. The
     frame of --stop-codon is that of the sample's first letter, --start included;
@@ -75,7 +77,7 @@ def generate(
 
     check_outputs(out, logprobs, prompts)
     named = read_prompts(prompt, prompts)
-    model = load(checkpoint, device)
+    model = load(checkpoint, device, precision)
     try:
         samples = sample_stream(
             model.network,
@@ -94,9 +96,10 @@ def generate(
     except SequenceError as error:
         raise SequenceError(f"{prompts or '--prompt'}: {error}") from None
     names = (f"{record.name}_{i + 1}" for record in named for i in range(count))
-    writer = SampleWriter(seed, with_prompt, stop_codon, out, logprobs)
+    writer = SampleWriter(seed, precision, with_prompt, stop_codon, out, logprobs)
     writer.write(zip(names, samples, strict=True))
     written = {"out": str(out), "samples": writer.count, "length_bp": length_bp, "seed": seed}
+    written["precision"] = precision
     if stop_codon:
         written["at_stop_codon"] = writer.at_stop_codon
     if as_json:

@@ -22,6 +22,13 @@ CheckpointFolder = Annotated[
 Device = Annotated[
     Literal["cpu", "cuda", "mps"], typer.Option(help="Where to compute; refused if it isn't there.")
 ]
+Precision = Annotated[
+    Literal["fp32", "bf16"],
+    typer.Option(
+        help="Of matrix products; bf16 is faster where the processor has units for it, and numbers "
+        "differ in the third digit."
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option("--json", help="Print JSON on stdout, an error too; no progress."),

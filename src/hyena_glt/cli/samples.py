@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from hyena_glt.config import Precision
 from hyena_glt.errors import SequenceFileError, StorageError
 from hyena_glt.generate import Sample
 from hyena_glt.io import Record, TableWriter, check_output, read_sequences, write_fasta
@@ -51,9 +52,16 @@ class SampleWriter:
     """
 
     def __init__(
-        self, seed: int, with_prompt: bool, stop_codon: bool, out: Path, logprobs: Path | None
+        self,
+        seed: int,
+        precision: Precision,
+        with_prompt: bool,
+        stop_codon: bool,
+        out: Path,
+        logprobs: Path | None,
     ) -> None:
-        self.seed, self.with_prompt, self.stop_codon = seed, with_prompt, stop_codon
+        self.seed, self.precision = seed, precision
+        self.with_prompt, self.stop_codon = with_prompt, stop_codon
         self.out, self.logprobs = out, logprobs
         self.count = 0
         self.at_stop_codon = 0
@@ -77,12 +85,19 @@ class SampleWriter:
                     table.write(dict(zip(COLUMNS, row, strict=True)))
             self.count += 1
             self.at_stop_codon += sample.at_stop_codon
-            yield _record(name, sample, self.seed, self.with_prompt, self.stop_codon)
+            description = self._description(sample)
+            yield Record(
+                name, description, (sample.prompt if self.with_prompt else "") + sample.sequence
+            )
 
-
-def _record(name: str, sample: Sample, seed: int, with_prompt: bool, stop_codon: bool) -> Record:
-    mean_nats = sample.loglik_nats.mean()
-    description = f"seed={seed} prompt_bp={len(sample.prompt)} mean_logprob_nats={mean_nats:.6g}"
-    if stop_codon:
-        description += f" end={'stop_codon' if sample.at_stop_codon else 'length'}"
-    return Record(name, description, (sample.prompt if with_prompt else "") + sample.sequence)
+    def _description(self, sample: Sample) -> str:
+        parts = [
+            f"seed={self.seed}",
+            f"prompt_bp={len(sample.prompt)}",
+            f"mean_logprob_nats={sample.loglik_nats.mean():.6g}",
+        ]
+        if self.precision != "fp32":
+            parts.append(f"precision={self.precision}")
+        if self.stop_codon:
+            parts.append(f"end={'stop_codon' if sample.at_stop_codon else 'length'}")
+        return " ".join(parts)

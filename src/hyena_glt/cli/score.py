@@ -11,6 +11,7 @@ from hyena_glt.cli.options import (
     Circular,
     Device,
     Json,
+    Precision,
     Resume,
     SkipBad,
     Stream,
@@ -55,6 +56,7 @@ def fasta(
     circular: Circular = None,
     skip_bad: SkipBad = False,
     device: Device = "cpu",
+    precision: Precision = "fp32",
     as_json: Json = False,
 ) -> None:
     """Score the sequences of a FASTA or FASTQ file: log-likelihood and bits per base of each.
@@ -84,7 +86,7 @@ def fasta(
     check_intervals_asked(bed, contigs, skip_bad, "--bed")
     if track is not None and bed is not None:
         raise typer.BadParameter("--track is for whole records; leave out --bed")
-    model = load(checkpoint, device)
+    model = load(checkpoint, device, precision)
     if stream:
         tally = stream_scores(
             model,

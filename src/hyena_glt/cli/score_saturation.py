@@ -12,6 +12,7 @@ from hyena_glt.cli.options import (
     Device,
     Genome,
     Json,
+    Precision,
     SkipBad,
     StrideBp,
     TailTolerance,
@@ -45,6 +46,7 @@ def saturation(
     circular: Circular = None,
     skip_bad: SkipBad = False,
     device: Device = "cpu",
+    precision: Precision = "fp32",
     as_json: Json = False,
 ) -> None:
     """Score every single-nucleotide variant of the regions of a BED file.
@@ -77,7 +79,7 @@ def saturation(
                 picture.add(variant, effects)
 
         tally = write_effects(
-            load(checkpoint, device).network,
+            load(checkpoint, device, precision).network,
             reference,
             saturation_variants(reference, regions),
             out,

@@ -12,6 +12,7 @@ from hyena_glt.cli.options import (
     Device,
     Genome,
     Json,
+    Precision,
     StrideBp,
     TailTolerance,
     WindowBp,
@@ -45,6 +46,7 @@ def vcf(
         ),
     ] = False,
     device: Device = "cpu",
+    precision: Precision = "fp32",
     as_json: Json = False,
 ) -> None:
     """Score variants: how much less likely a window is with ALT than with REF.
@@ -66,7 +68,7 @@ def vcf(
     from hyena_glt.io import Reference
     from hyena_glt.score import write_effects
 
-    model = load(checkpoint, device)
+    model = load(checkpoint, device, precision)
     with Reference(genome, circular or ()) as reference, Progress(wanted=not as_json) as progress:
         tally = write_effects(
             model.network,

@@ -30,8 +30,8 @@ def open_stream(
 ) -> Iterator[tuple[Reference, Progress]]:
     """Open the genome ``path`` for random access, and the output under way; both close at the end.
 
-    A run goes on only with the same ``command``, model, file, ``settings``, device and versions.
-    With ``parents`` the folders above ``out`` are made, once the genome is open. Raises
+    A run goes on only with the same ``command``, model, precision, file, ``settings``, device and
+    versions. With ``parents`` the folders above ``out`` are made, once the genome is open. Raises
     SequenceFileError for a file that has no random access; StorageError as Progress does;
     PatcherError for a network whose patches read a track.
     """
@@ -44,6 +44,7 @@ def open_stream(
         about = {
             "command": command,
             "model": network_sha256(network)[:_SHOWN],
+            "precision": network.precision,
             "input file": file_sha256(path)[:_SHOWN],
             "device": str(next(network.parameters()).device),
             "version of hyena-glt": __version__,

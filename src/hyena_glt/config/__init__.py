@@ -41,6 +41,7 @@ from hyena_glt.config.train import (
     JointObjectiveConfig,
     MaskedObjectiveConfig,
     ObjectiveConfig,
+    Precision,
     SegmentGradient,
     TrainConfig,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "NonePatchConfig",
     "ObjectiveConfig",
     "PatchConfig",
+    "Precision",
     "Recipe",
     "SegmentGradient",
     "ShortConfig",

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from hyena_glt.config.base import Config
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Precision = Literal["fp32", "bf16"]  # of matrix products; weights, states and sums are fp32
 
 
 class CausalObjectiveConfig(Config):
@@ -100,9 +101,7 @@ class TrainConfig(Config):
     ema_decay: float | None = Field(
         None, gt=0, lt=1, description="average of the weights; validated and kept instead of them"
     )
-    precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="of training; validation always runs in fp32"
-    )
+    precision: Precision = Field("fp32", description="of training; validation always runs in fp32")
     compile: bool = Field(
         False,
         description="compile training steps (needs a C++ compiler on a CPU): a minute or more for "

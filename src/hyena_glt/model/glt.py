@@ -7,6 +7,7 @@ Two-sided, mixers see both ways, a position reads its own patch, a row's last po
 and the answer is about the position's own letter, which training masks.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from hyena_glt.config import ModelConfig
+from hyena_glt.config import ModelConfig, Precision
 from hyena_glt.errors import DirectionError, PatcherError
 from hyena_glt.model.embed import Embed
 from hyena_glt.model.entropy import EntropyModel, build_entropy
@@ -49,6 +50,10 @@ class HyenaGLT(nn.Module):
 
     A ``bidirectional`` one reads both sides of whole rows, without a state; ``both`` does either,
     call by call, with one set of weights: a causal call leaves out what reaches ahead.
+
+    ``precision`` is that of a call's matrix products. bf16 rounds what they read and what they
+    give; weights, states, sums, the residual stream and logits stay as they are. fp32 leaves an
+    autocast around the call to the caller.
     """
 
     partner: Tensor
@@ -59,6 +64,7 @@ class HyenaGLT(nn.Module):
         self.config = config
         self.direction = config.direction
         self.rc = config.rc
+        self.precision: Precision = "fp32"
         self.alphabet = alphabet(modality)
         self.patchers: list[Patcher] = [
             build_patcher(stage.patch, modality) for stage in config.stages
@@ -169,14 +175,16 @@ class HyenaGLT(nn.Module):
         _check_document_starts(ids, coordinate, index < length[:, None])
         reading, before = self._read(ids, length, state, track)
         x_BLD, letters = self.embed(ids, length, past)
-        y_BLD, trace, hierarchy = self.hierarchy(
-            x_BLD,
-            reading,
-            None,
-            None,
-            Span(coordinate, length, two_sided, full),
-            None if state is None else state.hierarchy,
-        )
+        # The head isn't inside: rounded logits have three digits, and its product costs nothing.
+        with self._products():
+            y_BLD, trace, hierarchy = self.hierarchy(
+                x_BLD,
+                reading,
+                None,
+                None,
+                Span(coordinate, length, two_sided, full),
+                None if state is None else state.hierarchy,
+            )
         after = None if hierarchy is None else ModelState(letters, before, hierarchy)
         head = self.masked_head if two_sided and self.masked_head is not None else self.head
         return Output(head(y_BLD), trace.emissions, after, trace.ratio_loss)
@@ -197,6 +205,12 @@ class HyenaGLT(nn.Module):
         for module in self.modules():
             if isinstance(module, Router):
                 module.end_step()
+
+    def _products(self) -> AbstractContextManager[object]:
+        """Inside, matrix products are in the network's precision."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.embed.symbol.weight.device.type, torch.bfloat16)
 
     def _read(
         self,

@@ -71,6 +71,7 @@ def write_effects(
             "window_bp": window_bp,
             **{name: value for name, value in savings.items() if value},
             "strands": strands,
+            "precision": network.precision,
             **(about or {}),
         },
         with_cut=tail_tolerance_nats > 0,
