@@ -1,12 +1,18 @@
 """A training pass is one graph: no break, whose shapes don't hang on where patches close."""
 
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jaxtyping
 import pytest
 import torch
+from torch._inductor.utils import run_and_get_code
 
+from hyena_glt.nn.mixers.filters import ExplicitFilter
+from hyena_glt.nn.mixers.hyena import Hyena
+from hyena_glt.nn.span import Span
 from properties.checks import same
 from properties.tiny import ENTROPY, Case, build, document, padded
 
@@ -52,3 +58,28 @@ def test_a_compiled_network_is_one_graph_of_the_same_numbers(name: str) -> None:
         assert found.capacity >= wanted.capacity
     for i, row in enumerate(rows):
         same(output.logits[i, : row.shape[1]], expected.logits[i, : row.shape[1]])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own
+@pytest.mark.usefixtures("no_shape_checks")
+def test_a_compiled_short_mixer_is_one_loop_between_its_matrix_products() -> None:
+    mixer = Hyena(16, ExplicitFilter(16, 7))
+    x_BLD = torch.randn(1, 75, 16, requires_grad=True)
+    span = Span(torch.arange(75)[None], torch.tensor([75]), full=True)
+
+    def passes(mix: Callable[..., Any]) -> list[torch.Tensor]:
+        y_BLD, _ = mix(x_BLD, span, None)
+        return [
+            y_BLD,
+            *torch.autograd.grad(y_BLD.square().mean(1).sum(), [x_BLD, *mixer.parameters()]),
+        ]
+
+    compiled = torch.compile(mixer, fullgraph=True)
+    found, (forward, _) = run_and_get_code(passes, compiled)
+    for one, other in zip(found, passes(mixer), strict=True):
+        same(one, other)
+    kinds = re.findall(r"cpp_fused|extern_kernels", forward.split("def call(")[1])
+    first, second = (at for at, kind in enumerate(kinds) if kind == "extern_kernels")
+    assert kinds[first + 1 : second] == ["cpp_fused"], "filters and gates are a loop each"
