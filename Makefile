@@ -27,9 +27,9 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
 
-# Speed and memory, as JSON.
+# The short form of every benchmark of speed, and plots, into runs/bench; a quarter of an hour.
 bench: $(READY)
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/speed.py short
 
 # The pinned PyTorch comes first, so that nothing else picks another build of it.
 $(READY): pyproject.toml constraints.txt

@@ -3,20 +3,19 @@
     python benchmarks/decode.py              # up to 100 kb, a minute
     python benchmarks/decode.py --long       # up to 1 Mb, a quarter of an hour
 
-Prints JSON, which ``--out`` keeps. The patched network carries its state, after a prompt read in
-pieces; rows of a batch close their patches in turns. The Transformer of as many parameters has a
-key-value cache, allocated once, in a loop of our own; its cache is random numbers, whose cost is
-the same, and left out where it is larger than ``--cache-gib``. Each block of steps draws letters
-from the predictions. Contenders and positions take turns and medians are compared, after a check
-that steps give what one pass gives. Exits with 1 where they don't.
+Prints JSON, which ``--out`` keeps; a run that was stopped goes on with it. The patched network
+carries its state, after a prompt read in pieces; rows of a batch close their patches in turns. The
+Transformer of as many parameters has a key-value cache, allocated once, in a loop of our own; its
+cache is random numbers, whose cost is the same, and left out where it is larger than
+``--cache-gib``. Each block of steps draws letters from the predictions. Contenders and positions
+take turns and medians are compared, after a check that steps give what one pass gives. Exits with 1
+where they don't.
 """
 
 import argparse
-import json
 import os
-import sys
 import time
-from pathlib import Path
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -24,11 +23,11 @@ from typing import Any
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch
-from patching.cells import machine
+from measuring.kept import Cells, add_out
+from measuring.machine import here
 from peers import Transformer, build_contender, size_of, wake
 from peers.decoding import Cached, Decoder, Stepped, difference_of_steps, states_at
 
-from hyena_glt.io import replacing_file
 from hyena_glt.model import HyenaGLT
 
 THREADS = 2
@@ -37,7 +36,7 @@ BATCHES = (1, 64)
 CHECKED_BP = 200
 MOST_DIFFERENCE = 1e-4  # of fp32 logits
 GIB = 1 << 30
-QUICK: dict[str, Any] = {"positions": (1000, 10_000, 100_000), "rounds": 3, "cache_gib": 2}
+SHORT: dict[str, Any] = {"positions": (1000, 10_000, 100_000), "rounds": 3, "cache_gib": 2}
 LONG: dict[str, Any] = {"positions": (1000, 10_000, 100_000, 1_000_000), "rounds": 7}
 LONG["cache_gib"] = 12
 
@@ -87,7 +86,28 @@ def beside_transformer(
     }
 
 
-def measure(form: dict[str, Any]) -> dict[str, Any]:
+def measure_batch(
+    network: HyenaGLT, transformer: Transformer, batch: int, form: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the comparison at every position."""
+    decoders = {
+        position: Stepped(network, state, logits)
+        for position, state, logits in states_at(network, form["positions"], batch)
+    }
+    speeds, ratio = by_position(decoders, batch, form["rounds"])
+    places = [
+        {
+            "batch": batch,
+            "position": position,
+            "patched": speeds[position],
+            "transformer": beside_transformer(decoder, transformer, batch, position, form),
+        }
+        for position, decoder in decoders.items()
+    ]
+    return {"places": places, "last_position_over_first": ratio}
+
+
+def measure(form: dict[str, Any], cells: Cells) -> dict[str, Any]:
     """Return the comparison at every position and batch."""
     torch.manual_seed(0)
     network, transformer = build_contender("patched", 1), build_contender("transformer", 1)
@@ -95,7 +115,17 @@ def measure(form: dict[str, Any]) -> dict[str, Any]:
     assert isinstance(transformer, Transformer)
     for contender in (network, transformer):
         wake(contender.eval())
-    found: dict[str, Any] = {
+    batches = {
+        batch: cells.cell(
+            f"{batch} rows", partial(measure_batch, network, transformer, batch, form)
+        )
+        for batch in BATCHES
+    }
+    few, many = (
+        {at["position"]: at["patched"]["bases_per_second"] for at in batches[batch]["places"]}
+        for batch in BATCHES
+    )
+    return {
         "largest_difference": {
             "patched": difference_of_steps(network, CHECKED_BP),
             "transformer": difference_of_steps(transformer, CHECKED_BP),
@@ -104,38 +134,20 @@ def measure(form: dict[str, Any]) -> dict[str, Any]:
             "patched": size_of(network)._asdict(),
             "transformer": size_of(transformer)._asdict(),
         },
-        "decoding": [],
-        "last_position_over_first": {},
+        "decoding": [place for found in batches.values() for place in found["places"]],
+        "last_position_over_first": {
+            batch: found["last_position_over_first"] for batch, found in batches.items()
+        },
+        "batch_64_over_1": {at: round(many[at] / few[at], 2) for at in few},
     }
-    speeds: dict[int, dict[int, dict[str, int]]] = {}
-    for batch in BATCHES:
-        decoders = {
-            position: Stepped(network, state, logits)
-            for position, state, logits in states_at(network, form["positions"], batch)
-        }
-        speeds[batch], ratio = by_position(decoders, batch, form["rounds"])
-        found["last_position_over_first"][batch] = ratio
-        for position, decoder in decoders.items():
-            place = {"batch": batch, "position": position}
-            theirs = beside_transformer(decoder, transformer, batch, position, form)
-            both = {"patched": speeds[batch][position], "transformer": theirs}
-            found["decoding"].append({**place, **both})
-            print(json.dumps(found["decoding"][-1]), file=sys.stderr)
-    few, many = (speeds[batch] for batch in BATCHES)
-    found["batch_64_over_1"] = {
-        at: round(many[at]["bases_per_second"] / few[at]["bases_per_second"], 2) for at in few
-    }
-    return found
 
 
 def parsed_arguments() -> argparse.Namespace:
     """Return what was asked for."""
     parser = argparse.ArgumentParser(description="Bases decoded a second, position by position.")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--quick", action="store_true", help="up to 100 kb (default)")
-    form.add_argument("--long", action="store_true", help="up to 1 Mb")
+    parser.add_argument("--long", action="store_true", help="up to 1 Mb")
     parser.add_argument("--cache-gib", type=float, help="largest cache of the Transformer")
-    parser.add_argument("--out", type=Path, help="keep the JSON in this file")
+    add_out(parser)
     return parser.parse_args()
 
 
@@ -143,23 +155,19 @@ def main() -> int:
     """Print the results; return 1 if steps don't give what one pass gives."""
     arguments = parsed_arguments()
     torch.set_num_threads(THREADS)
-    form = LONG if arguments.long else QUICK
+    form = LONG if arguments.long else SHORT
     if arguments.cache_gib is not None:
         form = {**form, "cache_gib": arguments.cache_gib}
     about = {
-        "form": "long" if arguments.long else "quick",
+        "form": "long" if arguments.long else "short",
         "precision": "fp32",
         "threads": THREADS,
         "steps_a_block": STEPS,
         "rounds": form["rounds"],
-        "machine": machine("cpu"),
+        "machine": here(),
     }
-    found = measure(form)
-    text = json.dumps({**about, **found}, indent=1)
-    print(text)
-    if arguments.out is not None:
-        with replacing_file(arguments.out) as aside:
-            aside.write_text(text + "\n", encoding="utf-8")
+    cells = Cells(arguments.out, about)
+    found = cells.show(measure(form, cells))
     return int(max(found["largest_difference"].values()) > MOST_DIFFERENCE)
 
 

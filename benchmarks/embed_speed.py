@@ -2,14 +2,14 @@
 
     python benchmarks/embed_speed.py [CHECKPOINT]
 
-Prints JSON. Both alternate within one process, over the same rows in the same pieces, and medians
-are compared, after a check that a sequence read in pieces gives the numbers of one pass. The demo's
-checkpoint is the default; where there is none, an untrained network of the demo's recipe computes
-the same amount. Mean pool, one strand, two threads. Exits with 1 below 30 kb a second.
+Prints JSON, which ``--out`` keeps. Both alternate within one process, over the same rows in the
+same pieces, and medians are compared, after a check that a sequence read in pieces gives the
+numbers of one pass. The demo's checkpoint is the default; where there is none, an untrained network
+of the demo's recipe computes the same amount. Mean pool, one strand, two threads. Exits with 1
+below 30 kb a second.
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +30,8 @@ CASES = {"200_x_1_kb": (200, 1_000), "1_x_100_kb": (1, 100_000)}
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch  # noqa: E402
+from measuring.kept import add_out, show  # noqa: E402
+from measuring.machine import here  # noqa: E402
 
 from hyena_glt.api import load  # noqa: E402
 from hyena_glt.config import load_recipe  # noqa: E402
@@ -113,14 +115,21 @@ def main() -> int:
     """Print the results; return 1 if one is below the target."""
     parser = argparse.ArgumentParser(description="Bases embedded a second.")
     parser.add_argument("checkpoint", nargs="?", type=Path, default=Path("runs/demo/checkpoint"))
+    add_out(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
     network, name = network_at(arguments.checkpoint)
     difference = difference_in_pieces(network)
     assert difference < LARGEST_DIFFERENCE, f"pieces differ from one pass by {difference}"
     results = {case: compare(network, random_sequences(*shape)) for case, shape in CASES.items()}
-    about = {"network": name, "threads": THREADS, "relative_difference_in_pieces": difference}
-    print(json.dumps({**about, **results, "target_kb_per_second": TARGET_KB_PER_SECOND}, indent=2))
+    about = {
+        "network": name,
+        "threads": THREADS,
+        "machine": here(),
+        "relative_difference_in_pieces": difference,
+        "target_kb_per_second": TARGET_KB_PER_SECOND,
+    }
+    show({**about, "cases": results}, arguments.out)
     return int(any(result["ratio_to_target"] < 1 for result in results.values()))
 
 

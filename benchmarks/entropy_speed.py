@@ -2,11 +2,11 @@
 
     python benchmarks/entropy_speed.py [--length-bp 40000000]
 
-Prints JSON. Each k-mer table is fitted in a process of its own, whose peak of memory is reported:
-`count_s` counts one strand of the sequence and folds the other in, `table_s` is what follows and
-doesn't grow with the sequence; both are processor time, of one thread. Look-ups alternate within
-one process and medians are compared. What is timed is compared with a plain loop on a sample. Exits
-with 1 where a limit is missed.
+Prints JSON, which ``--out`` keeps. Each k-mer table is fitted in a process of its own, whose peak
+of memory is reported: `count_s` counts one strand of the sequence and folds the other in, `table_s`
+is what follows and doesn't grow with the sequence; both are processor time, of one thread. Look-ups
+alternate within one process and medians are compared. What is timed is compared with a plain loop
+on a sample. Exits with 1 where a limit is missed.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from statistics import median
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from measuring.kept import add_out, show
 
 from hyena_glt.config import ConvEntropyConfig, EntropyConfig, KmerEntropyConfig
 from hyena_glt.model.entropy import EntropyModel, build_entropy, kmer_entropy_reference
@@ -120,6 +121,7 @@ def main() -> int:
     """Print the results; return the exit code."""
     parser = argparse.ArgumentParser(description="Speed and memory of the entropy models.")
     parser.add_argument("--length-bp", type=int, default=LENGTH_BP)
+    add_out(parser)
     parser.add_argument("--alone", type=int, help="fit a table of this k in this process")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -148,7 +150,7 @@ def main() -> int:
         },
         "passed": passed,
     }
-    print(json.dumps(report, indent=2))
+    show(report, arguments.out)
     return 0 if passed else 1
 
 

@@ -4,10 +4,10 @@
     python benchmarks/long_step.py --long                   # 1 Mb, several minutes
     python benchmarks/long_step.py --variants exact recomputed --precision bf16
 
-Prints JSON, which ``--out`` keeps. The network is the patched contender of train_step.py, 4 M
-parameters. A step is forward, backward, clipping and AdamW, timed after one on a short row that
-makes the optimiser's averages. Each variant runs in a process of its own, whose peak is the largest
-resident memory of its life:
+Prints JSON, which ``--out`` keeps; a run that was stopped goes on with it. The network is the
+patched contender of train_step.py, 4 M parameters. A step is forward, backward, clipping and AdamW,
+timed after one on a short row that makes the optimiser's averages. Each variant runs in a process
+of its own, whose peak is the largest resident memory of its life:
 
     whole       the row at once, tens of kB a base; the long form leaves it out
     recomputed  the row at once, blocks recomputed in the backward pass: half of it; left out too
@@ -24,21 +24,21 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 # Read when PyTorch is loaded, as the command line does.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch
-from patching.cells import machine
+from measuring.kept import Cells, add_out
+from measuring.machine import here
 from peers.contenders import contender_config, wake
 from peers.memory import peak_mib
 from torch import Tensor
 
 from hyena_glt.config import SegmentGradient, TrainConfig
 from hyena_glt.data import Batch
-from hyena_glt.io import replacing_file
 from hyena_glt.model import HyenaGLT
 from hyena_glt.objective import base_loss
 from hyena_glt.tokenize import BOS, alphabet
@@ -150,37 +150,43 @@ def largest_difference(dtype: torch.dtype) -> float:
     return max(a / float(one.abs().max()) for a, (one, _) in zip(absolute, pairs, strict=True))
 
 
+def measure_alone(name: str, length_bp: int, segment_bp: int, precision: str) -> dict[str, Any]:
+    """Return what :func:`measure` does in a process of its own."""
+    command = [sys.executable, __file__, "--alone", name, "--length-bp", str(length_bp)]
+    command += ["--segment-bp", str(segment_bp), "--precision", precision]
+    found: dict[str, Any] = json.loads(subprocess.check_output(command, text=True))
+    return found
+
+
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Check gradients, then measure what was asked for, each variant in a process of its own."""
+    """Check gradients, measure what was asked for, and show it."""
     length_bp = arguments.length_bp or (LONG_BP if arguments.long else SHORT_BP)
     names = arguments.variants or (LONG if arguments.long else tuple(VARIANTS))
-    differences = {
-        name: largest_difference(dtype)
-        for name, dtype in (("fp64", torch.float64), ("fp32", torch.float32))
-    }
-    steps = {}
-    for name in names:
-        command = [sys.executable, __file__, "--alone", name, "--length-bp", str(length_bp)]
-        command += ["--segment-bp", str(arguments.segment_bp), "--precision", arguments.precision]
-        steps[name] = json.loads(subprocess.check_output(command, text=True))
-        print(json.dumps({name: steps[name]}), file=sys.stderr)
     network = network_of(recomputes=False)
     assert network.embed.table is not None
     tables = network.embed.table.numel()
-    return {
+    place = {
         "length_bp": length_bp,
         "segment_bp": arguments.segment_bp,
         "precision": arguments.precision,
+    }
+    about = {
+        **place,
         "threads": THREADS,
-        "machine": machine("cpu"),
+        "machine": here(),
         "parameters": sum(p.numel() for p in network.parameters()) - tables,
         "table_parameters": tables,
         "checked_bp": CHECKED_BP,
-        "gradient_differences": differences,
-        "steps": steps,
         "most_s": MOST_S,
         "most_mib": MOST_MIB,
     }
+    cells = Cells(arguments.out, about)
+    differences = {
+        name: cells.cell(f"gradients, {name}", partial(largest_difference, dtype))
+        for name, dtype in (("fp64", torch.float64), ("fp32", torch.float32))
+    }
+    steps = {name: cells.cell(name, partial(measure_alone, name, **place)) for name in names}
+    return cells.show({"gradient_differences": differences, "steps": steps})
 
 
 def holds(found: dict[str, Any]) -> bool:
@@ -199,7 +205,7 @@ def main() -> int:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--variants", nargs="+", choices=tuple(VARIANTS))
     parser.add_argument("--alone", choices=tuple(VARIANTS), help="measure one in this process")
-    parser.add_argument("--out", type=Path, help="keep the JSON there too")
+    add_out(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
     if arguments.alone:
@@ -207,11 +213,6 @@ def main() -> int:
         print(json.dumps(measure(arguments.alone, *place)))
         return 0
     found = report(arguments)
-    text = json.dumps(found, indent=2)
-    print(text)
-    if arguments.out:
-        with replacing_file(arguments.out) as aside:
-            aside.write_text(text + "\n", encoding="utf-8")
     return 0 if holds(found) else 1
 
 

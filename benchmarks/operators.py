@@ -3,28 +3,28 @@
     python benchmarks/operators.py                     # 1 kb to 64 kb in fp32
     python benchmarks/operators.py --long              # to 1 Mb, fp32 and bf16
 
-Prints JSON, which ``--out`` keeps. One row, 256 channels, one thread; contenders take turns and
-medians are compared. Two groups:
+Prints JSON, which ``--out`` keeps; a run that was stopped goes on with it. One row, 256 channels,
+one thread; contenders take turns and medians are compared. Two groups:
 
     convolutions  alone. long: ours (chunked), fft (the filter by outer products of two short
                   tables, which is cheap, and an FFT in fp32), vortex (every exponential of every
-                  tap, as StripedHyena 2's code does, and an FFT). medium: ours, library (its own
-                  gradients too), fft. All of a group compute the same, which is checked.
+                  tap, as StripedHyena 2's code does, and an FFT), direct (tap by tap). medium:
+                  ours, library (its own gradients too), fft. All of a group compute the same,
+                  which is checked.
     mixers        with their projections and gates: S, M, L, A (a window of 1,024), hyena2 (order 2,
                   implicit filter), attention (causal SDPA over all that came before).
 
-Attention stops at 8 kb (``--long``: 64 kb), vortex at 64 kb. In bf16 an FFT is still in fp32, its
-input and answer aren't.
+Mixers stop at 8 kb (``--long``: attention at 64 kb, hyena2 at 256 kb), vortex at 64 kb, direct at
+1 kb (8 kb). In bf16 an FFT is still in fp32, its input and answer aren't.
 Exits with 1 where the long convolution at the longest length of 64 kb or less takes more than an
 eighth of vortex's time or half of fft's, or half of fft's forward alone.
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -33,12 +33,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch
 import torch.nn.functional as F
-from patching.cells import machine
+from measuring.kept import Cells, add_out
+from measuring.machine import here
 from peers.hyena2 import Hyena2Operator
 from torch import Tensor, nn
 
 from hyena_glt.config import MixersConfig
-from hyena_glt.io import replacing_file
 from hyena_glt.nn import Span, build_mixer
 from hyena_glt.ops import fir, modal, modal_fft
 
@@ -46,8 +46,12 @@ DIM = 256
 POLES = 16
 TAPS, GROUP = 128, 16
 HEADS = 4
-QUICK_LENGTHS, LONG_LENGTHS = (1_024, 8_192, 65_536), (1_024, 8_192, 65_536, 262_144, 1_048_576)
-MOST_LENGTH = {"attention": 8_192, "vortex": 65_536}
+SHORT_LENGTHS = (1_024, 8_192, 65_536)
+LONG_LENGTHS = (*SHORT_LENGTHS, 262_144, 1_048_576)
+MIXERS = (*"SMLA", "hyena2", "attention")
+SHORT_MOST_LENGTH = {"vortex": 65_536, "direct": 1_024, **dict.fromkeys(MIXERS, 8_192)}
+# Beyond these a contender takes minutes, or more than 24 GiB.
+LONG_MOST_LENGTH = {"vortex": 65_536, "direct": 8_192, "attention": 65_536, "hyena2": 262_144}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Relative to the largest value; bf16 has 8 bits.
 MOST_ERROR = {torch.float32: 1e-4, torch.bfloat16: 0.05}
@@ -78,6 +82,13 @@ def convolve_fft(x: Tensor, taps: Tensor) -> Tensor:
     return torch.as_tensor(torch.fft.irfft(spectrum, n=2 * length)[..., :length].to(x.dtype))
 
 
+def convolve_tap_by_tap(x: Tensor, log_pole: Tensor, residue: Tensor) -> Tensor:
+    """Return the causal convolution by its definition: quadratic, with the library's gradients."""
+    length = x.shape[2]
+    taps = outer_product_taps(log_pole, residue, length).flip(1)[:, None].to(x.dtype)
+    return F.conv1d(F.pad(x, (length - 1, 0)), taps, groups=DIM)
+
+
 def long_contenders(length: int, dtype: torch.dtype) -> dict[str, Contender]:
     """Return the long convolution's forms."""
     x = torch.randn(1, DIM, length, dtype=dtype, requires_grad=True)
@@ -88,6 +99,7 @@ def long_contenders(length: int, dtype: torch.dtype) -> dict[str, Contender]:
         "ours": Contender(lambda x, p, r: modal(x, p, r, None)[0], inputs),
         "fft": Contender(lambda x, p, r: convolve_fft(x, outer_product_taps(p, r, length)), inputs),
         "vortex": Contender(modal_fft, inputs),
+        "direct": Contender(convolve_tap_by_tap, inputs),
     }
 
 
@@ -192,7 +204,11 @@ def largest_error(contenders: Mapping[str, Contender]) -> float:
 
 
 def measured(
-    lengths: Sequence[int], precisions: Sequence[str], rounds: int, most: Mapping[str, int]
+    lengths: Sequence[int],
+    precisions: Sequence[str],
+    rounds: int,
+    most: Mapping[str, int],
+    cells: Cells,
 ) -> Iterator[dict[str, Any]]:
     """Yield what was found of each group, length and precision; some stop at ``most``."""
     groups = (
@@ -209,14 +225,17 @@ def measured(
                     for name, contender in contenders_of(length, dtype).items()
                     if length <= most.get(name, length)
                 }
-                found = compare(contenders, rounds, same, dtype)
+                if not contenders:
+                    continue
+                name = f"{group}, {length} bp, {precision}"
+                found = cells.cell(name, partial(compare, contenders, rounds, same, dtype))
                 yield {"group": group, "length": length, "precision": precision, **found}
 
 
 def holds(results: Sequence[Mapping[str, Any]]) -> bool:
     """Return whether the long convolution is as much faster as it should be."""
     longest = max(
-        (r for r in results if r["group"] == "long" and r["length"] <= MOST_LENGTH["vortex"]),
+        (r for r in results if r["group"] == "long" and r["length"] <= LONG_MOST_LENGTH["vortex"]),
         key=lambda r: (r["precision"] == "fp32", r["length"]),
     )
     return all(
@@ -231,21 +250,19 @@ def main() -> int:
     parser.add_argument("--lengths", nargs="+", type=int)
     parser.add_argument("--precisions", nargs="+", choices=tuple(PRECISIONS))
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--out", type=Path, help="keep the JSON there too")
+    add_out(parser)
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    lengths = arguments.lengths or (LONG_LENGTHS if arguments.long else QUICK_LENGTHS)
+    lengths = arguments.lengths or (LONG_LENGTHS if arguments.long else SHORT_LENGTHS)
     precisions = arguments.precisions or (tuple(PRECISIONS) if arguments.long else ("fp32",))
-    rounds = arguments.rounds or (5 if arguments.long else 3)
-    most = MOST_LENGTH | ({"attention": 65_536} if arguments.long else {})
-    results = list(measured(lengths, precisions, rounds, most))
-    about = {"channels": DIM, "threads": 1, "rounds": rounds, "machine": machine("cpu")}
-    text = json.dumps({**about, "results": results}, indent=1)
-    print(text)
-    if arguments.out:
-        with replacing_file(arguments.out) as aside:
-            aside.write_text(text + "\n", encoding="utf-8")
+    rounds = arguments.rounds or 3
+    most = LONG_MOST_LENGTH if arguments.long else SHORT_MOST_LENGTH
+    cells = Cells(
+        arguments.out, {"channels": DIM, "threads": 1, "rounds": rounds, "machine": here()}
+    )
+    results = list(measured(lengths, precisions, rounds, most, cells))
+    cells.show({"results": results})
     return 0 if holds(results) else 1
 
 

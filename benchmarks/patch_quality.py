@@ -2,14 +2,15 @@
 
     python benchmarks/patch_quality.py
 
-Prints JSON; exits 1 if a limit is missed, and names each that is. Entropy table and numbers come
-from training regions: the first 80 % of E. coli, and 40 Mb of human chr20 where that is at hand
-($HYENA_GLT_DATA, or ../shared/data). Patches are measured on the last 10 %, and on a megabase
-beside. A missing base is judged alone, in a window of its own that is read twice. The last part
-times patching against a step of training that it is part of; runs alternate, medians are compared.
+Prints JSON, which ``--out`` keeps; exits 1 if a limit is missed, and names each that is. Entropy
+table and numbers come from training regions: the first 80 % of E. coli, and 40 Mb of human chr20
+where that is at hand ($HYENA_GLT_DATA, or ../shared/data). Patches are measured on the last 10 %,
+and on a megabase beside. A missing base is judged alone, in a window of its own that is read twice.
+The last part times patching against a step of training that it is part of; runs alternate, medians
+are compared.
 """
 
-import json
+import argparse
 import os
 import statistics
 import tempfile
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Int64, UInt8
+from measuring.kept import add_out, show
 
 from hyena_glt.calibrate import Sample, prepare
 from hyena_glt.calibrate.sample import emissions_of
@@ -297,6 +299,9 @@ def rounded(value: Any) -> Any:
 
 def main() -> int:
     """Print the report; 1 if a limit is missed, else 0."""
+    parser = argparse.ArgumentParser(description="Are patches what they are meant to be?")
+    add_out(parser)
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         report: dict[str, Any] = {
@@ -314,7 +319,7 @@ def main() -> int:
         "training_step.share": MOST_STEP_SHARE,
     }
     report |= {"limits": limits, "missed": missed, "passed": not missed}
-    print(json.dumps(rounded(report), indent=2))
+    show(rounded(report), arguments.out)
     return 1 if missed else 0
 
 

@@ -1,10 +1,10 @@
 """Draws what benchmarks have kept: seconds and memory against length, on logarithmic axes.
 
     python benchmarks/plots.py            # prints the log-log slopes of benchmarks/results/
-    python benchmarks/plots.py draw       # and writes docs/results/train_step.png, decode.png
+    python benchmarks/plots.py draw       # and writes docs/results/train_step.png and others
 
-Reads train_step.json, train_step_compiled.json and decode.json, of those what is there. A slope is
-that of the straight line through (log length, log value), by least squares: 1 is linear.
+Reads the JSON of operators, training steps, decoding and streaming, of those what is there. A slope
+is that of the straight line through (log length, log value), by least squares: 1 is linear.
 """
 
 import argparse
@@ -16,10 +16,13 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from measuring.kept import LONG_FORMS, ROOT, read
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 PAGES = ROOT / "docs" / "results"
+MOST_IN_A_ROW = 3
+
+
+Lines = dict[str, list[tuple[float, float]]]
 
 
 class Panel(NamedTuple):
@@ -28,7 +31,21 @@ class Panel(NamedTuple):
     title: str
     x: str
     y: str
-    lines: dict[str, list[tuple[float, float]]]
+    lines: Lines
+
+
+def operators_panels(found: dict[str, Any]) -> Iterator[Panel]:
+    """Yield milliseconds, forward and backward, of each group in each precision."""
+    for precision in ("fp32", "bf16"):
+        for group in ("long", "medium", "mixers"):
+            lines: Lines = {}
+            for at in found["results"]:
+                if (at["group"], at["precision"]) == (group, precision):
+                    for name, about in at.items():
+                        if isinstance(about, dict):
+                            point = (at["length"], about["with_gradients_ms"])
+                            lines.setdefault(name, []).append(point)
+            yield Panel(f"{group}, {precision}", "row, bp", "ms with gradients", lines)
 
 
 def train_step_panels(found: dict[str, Any]) -> Iterator[Panel]:
@@ -43,9 +60,9 @@ def train_step_panels(found: dict[str, Any]) -> Iterator[Panel]:
 
 def _lines(
     places: list[dict[str, Any]], precision: str, value: Callable[[dict[str, Any]], float]
-) -> dict[str, list[tuple[float, float]]]:
+) -> Lines:
     """A line a contender, of the places that were measured in ``precision``."""
-    lines: dict[str, list[tuple[float, float]]] = {}
+    lines: Lines = {}
     for at in places:
         if at["precision"] == precision:
             for name, about in at["contenders"].items():
@@ -55,8 +72,8 @@ def _lines(
 
 def decode_panels(found: dict[str, Any]) -> Iterator[Panel]:
     """Yield milliseconds a step, and what is remembered of a row, against the position."""
-    steps: dict[str, list[tuple[float, float]]] = {}
-    memory: dict[str, list[tuple[float, float]]] = {}
+    steps: Lines = {}
+    memory: Lines = {}
     for at in found["decoding"]:
         for name in ("patched", "transformer"):
             about, label = at[name], f"{name}, {at['batch']} rows"
@@ -70,10 +87,23 @@ def decode_panels(found: dict[str, Any]) -> Iterator[Panel]:
     yield Panel("remembered of a row", "position, bp", "KiB", memory)
 
 
+def stream_panels(found: dict[str, Any]) -> Iterator[Panel]:
+    """Yield seconds, and peak memory, against the strand's length."""
+    for title, key, y in (
+        ("scored from disk", "seconds", "seconds"),
+        ("peak memory", "peak_mib", "MiB"),
+    ):
+        points = [(at["length_bp"], at[key]) for at in found["lengths"]]
+        yield Panel(title, "strand, bp", y, {f"patched, {found['precision']}": points})
+
+
 PANELS = {
+    "operators": operators_panels,
     "train_step": train_step_panels,
     "train_step_compiled": train_step_panels,
     "decode": decode_panels,
+    "stream": stream_panels,
+    "stream_chr20": stream_panels,
 }
 
 
@@ -85,10 +115,28 @@ def slope(points: list[tuple[float, float]]) -> float | None:
     return round(float(np.polyfit(x, y, 1)[0]), 3)
 
 
+def slopes(panels: list[Panel]) -> dict[str, dict[str, float | None]]:
+    """Return the slope of every line, by panel and label."""
+    return {
+        panel.title: {label: slope(points) for label, points in panel.lines.items()}
+        for panel in panels
+    }
+
+
+def panels_of(name: str, found: dict[str, Any]) -> list[Panel]:
+    """Return what is to be drawn of what benchmark ``name`` found; panels with no line not."""
+    return [panel for panel in PANELS[name](found) if panel.lines]
+
+
 def drawn(panels: list[Panel]) -> Figure:
-    """Return the panels side by side."""
-    figure = Figure(figsize=(4.2 * len(panels), 3.6), layout="constrained")
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    """Return the panels, few of them side by side, more in rows."""
+    rows = -(-len(panels) // MOST_IN_A_ROW)
+    columns = -(-len(panels) // rows)
+    figure = Figure(figsize=(4.2 * columns, 3.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    for axes, panel in zip(grid, panels, strict=False):
         for label, points in panel.lines.items():
             axes.loglog(*zip(*points, strict=True), marker="o", label=label)
         axes.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)
@@ -97,29 +145,28 @@ def drawn(panels: list[Panel]) -> Figure:
     return figure
 
 
+def draw(results: Path, out: Path) -> None:
+    """Write NAME.png into ``out`` for each NAME.json in ``results`` that is to be drawn."""
+    matplotlib.use("agg")
+    for name in PANELS:
+        found = read(results, name)
+        if found is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            drawn(panels_of(name, found)).savefig(out / f"{name}.png", dpi=120)
+
+
 def main() -> int:
     """Print the slopes, and draw where that is asked for."""
     parser = argparse.ArgumentParser(description="Plots of what benchmarks have kept.")
     parser.add_argument("action", nargs="?", choices=("draw",))
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, default=LONG_FORMS)
     parser.add_argument("--out", type=Path, default=PAGES)
     arguments = parser.parse_args()
-    matplotlib.use("agg")
-    slopes = {}
-    for name, panels_of in PANELS.items():
-        path = arguments.results / f"{name}.json"
-        if not path.is_file():
-            continue
-        found = json.loads(path.read_text(encoding="utf-8"))
-        panels = [panel for panel in panels_of(found) if panel.lines]
-        slopes[name] = {
-            panel.title: {label: slope(points) for label, points in panel.lines.items()}
-            for panel in panels
-        }
-        if arguments.action == "draw":
-            arguments.out.mkdir(parents=True, exist_ok=True)
-            drawn(panels).savefig(arguments.out / f"{name}.png", dpi=120)
-    print(json.dumps(slopes, indent=1))
+    kept = {name: read(arguments.results, name) for name in PANELS}
+    found = {name: slopes(panels_of(name, of)) for name, of in kept.items() if of is not None}
+    print(json.dumps(found, indent=1))
+    if arguments.action == "draw":
+        draw(arguments.results, arguments.out)
     return 0
 
 

@@ -231,6 +231,16 @@ def comparison(done: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def summary(here: Place) -> dict[str, Any]:
+    """Return which cells wait, and the comparison of those that are done.
+
+    Raises PlanError for results of another plan.
+    """
+    done = read_results(here.results, plan_sha256(make_plan(here.steps)))
+    waiting = [name for name in all_cells() if name not in done]
+    return {"not_run": waiting, "contenders": comparison(done)}
+
+
 def parsed_arguments() -> argparse.Namespace:
     """Return what was asked for."""
     parser = argparse.ArgumentParser(description="Held-out bits per base of every contender.")
@@ -250,13 +260,11 @@ def main() -> int:
     if arguments.action == "cell":
         run_cell(arguments.name, here)
         return 0
-    checksum = plan_sha256(make_plan(here.steps))
-    done = read_results(here.results, checksum)
-    waiting = [name for name in all_cells() if name not in done]
+    found = summary(here)
     if arguments.action is None:
-        print(json.dumps({"not_run": waiting, "contenders": comparison(done)}, indent=1))
+        print(json.dumps(found, indent=1))
         return 0
-    names = [name for name in waiting if re.search(arguments.only, name)]
+    names = [name for name in found["not_run"] if re.search(arguments.only, name)]
     launch = launcher(Path(__file__), here.work, here.options)
     statuses = run_side_by_side(names, arguments.jobs, arguments.minutes, launch)
     failed = [name for name, status in statuses.items() if status not in (0, -15)]  # -15: stopped

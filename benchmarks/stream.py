@@ -4,24 +4,24 @@
     python benchmarks/stream.py --long                      # to 50 Mb, most of an hour
     python benchmarks/stream.py --long --dna chr20.fa --precision bf16 --checkpoint CKPT
 
-Prints JSON, which ``--out`` keeps. What is timed is what ``hyena-glt score fasta --stream
---one-strand`` does, or with ``--verb embed`` ``hyena-glt embed --stream --bin-bp 1000``: reading a
-FASTA file, the network, the table, the saves. Each length runs in a process of its own, whose peak
-is the largest resident memory of its life; after that it measures its matrix products. The network
-is the patched contender of train_step.py, 4 M parameters, fresh; letters are random, or the first
-ones of ``--dna``. Exits with 1 where the streamed likelihood isn't that of one pass, where the
-slope of log time against log length is above 1.03, and where the peak of the longest is more than
-5 % above that of 1 Mb (or of the shortest).
+Prints JSON, which ``--out`` keeps; a run that was stopped goes on with it. What is timed is what
+``hyena-glt score fasta --stream --one-strand`` does, or with ``--verb embed`` ``hyena-glt embed
+--stream --bin-bp 1000``: reading a FASTA file, the network, the table, the saves. Each length runs
+in a process of its own, whose peak is the largest resident memory of its life; after that it
+measures its matrix products. The network is the patched contender of train_step.py, 4 M parameters,
+fresh; letters are random, or the first ones of ``--dna``. Exits with 1 where the streamed
+likelihood isn't that of one pass in fp32, where the slope of log time against log length is above
+1.03, and where the peak of the longest is more than 5 % above that of 1 Mb (or of the shortest).
 """
 
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +30,27 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import numpy as np
 import torch
-from patching.cells import machine
+from measuring.kept import Cells, add_out
+from measuring.machine import here
 from peers.contenders import contender_config, wake
 from peers.matrices import gemm_peak_gflops, product_gflop
+from peers.memory import peak_mib
 
 from hyena_glt.api import LoadedModel, load
 from hyena_glt.checkpoint import Checkpoint, Provenance, save_checkpoint
 from hyena_glt.cli.embed_stream import stream_embeddings
 from hyena_glt.cli.score_stream import stream_scores
-from hyena_glt.config import recipe_from
-from hyena_glt.io import Reference, replacing_file
+from hyena_glt.config import Precision, recipe_from
+from hyena_glt.io import Reference
 from hyena_glt.model import HyenaGLT
 from hyena_glt.stream import PIECE_BP, Strand, read_pieces
 
-QUICK_BP = (1 << 16, 1 << 18, 1 << 20)
-LONG_BP = (*QUICK_BP, 4 << 20, 16 << 20, 50_000_000)
+SHORT_BP = (1 << 16, 1 << 18, 1 << 20)
+LONG_BP = (*SHORT_BP, 4 << 20, 16 << 20, 50_000_000)
 CHECKED_BP, WARM_BP, BIN_BP, LINE_BP = 40_000, 2 * PIECE_BP, 1_000, 60
 THREADS = 2
 MOST_SLOPE, MOST_GROWTH = 1.03, 1.05
 LOGLIK_RELATIVE = {"fp32": 1e-6, "bf16": 0.01}
-MIB = 1 << 20
 
 
 def save_fresh(folder: Path) -> None:
@@ -98,29 +99,28 @@ def write_dna(path: Path, length_bp: int, dna: Path | None) -> None:
                 file.write(text[first : first + LINE_BP] + b"\n")
 
 
-def stream(verb: str, model: LoadedModel, path: Path, out: Path, precision: str) -> None:
+def stream(verb: str, model: LoadedModel, path: Path, out: Path) -> None:
     """Do what the command does."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        if verb == "embed":
-            stream_embeddings(
-                model,
-                path,
-                out.with_suffix(".npz"),
-                layer="backbone.-1",
-                bin_bp=BIN_BP,
-                both_strands=False,
-                resume=False,
-            )
-            return
-        stream_scores(
+    if verb == "embed":
+        stream_embeddings(
             model,
             path,
-            out,
-            per_base=False,
+            out.with_suffix(".npz"),
+            layer="backbone.-1",
+            bin_bp=BIN_BP,
             both_strands=False,
-            track_out=None,
             resume=False,
         )
+        return
+    stream_scores(
+        model,
+        path,
+        out,
+        per_base=False,
+        both_strands=False,
+        track_out=None,
+        resume=False,
+    )
 
 
 def piece_gflop(model: LoadedModel, path: Path) -> float:
@@ -132,28 +132,20 @@ def piece_gflop(model: LoadedModel, path: Path) -> float:
         return product_gflop(lambda: network(piece.ids, state=network.begin(1)))
 
 
-def peak_mib() -> int:
-    """Return the largest resident memory of this process (ru_maxrss begins at the parent's)."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) * 1024 // MIB
-
-
-def measure(verb: str, checkpoint: Path, path: Path, precision: str) -> dict[str, Any]:
+def measure(verb: str, checkpoint: Path, path: Path, precision: Precision) -> dict[str, Any]:
     """Stream a FASTA in this process; return its seconds, and what the machine can do at most."""
-    model = load(checkpoint)
+    model = load(checkpoint, precision=precision)
     with Reference(path) as genome:
         length_bp = genome.length_bp("chr")
     warm = path.with_name("warm.fa")
     write_dna(warm, WARM_BP, path)
     out = path.with_suffix(".tsv")
-    stream(verb, model, warm, out, precision)
+    stream(verb, model, warm, out)
     start_s = time.perf_counter()
-    stream(verb, model, path, out, precision)
+    stream(verb, model, path, out)
     took_s = time.perf_counter() - start_s
     found_mib = peak_mib()
-    peak_gflops = gemm_peak_gflops("bf16" if precision == "bf16" else "fp32", torch.device("cpu"))
+    peak_gflops = gemm_peak_gflops(precision, torch.device("cpu"))
     gflops = piece_gflop(model, path) * length_bp / PIECE_BP / took_s
     return {
         "length_bp": length_bp,
@@ -166,21 +158,18 @@ def measure(verb: str, checkpoint: Path, path: Path, precision: str) -> dict[str
     }
 
 
-def relative_difference(checkpoint: Path, folder: Path, precision: str) -> float:
-    """Return how the streamed log-likelihood differs from that of the sequence in memory."""
+def relative_difference(checkpoint: Path, folder: Path, precision: Precision) -> float:
+    """Return how the streamed log-likelihood differs from that of one pass in fp32."""
     path, out = folder / "checked.fa", folder / "checked.tsv"
     write_dna(path, CHECKED_BP, None)
-    model = load(checkpoint)
-    stream("score", model, path, out, precision)
+    stream("score", load(checkpoint, precision=precision), path, out)
+    network = load(checkpoint).network
     streamed = float(out.read_text().splitlines()[1].split("\t")[3])
     with Reference(path) as genome, torch.no_grad():
-        piece = next(
-            read_pieces(
-                Strand(genome, "chr", model.network.alphabet), end=CHECKED_BP, piece_bp=CHECKED_BP
-            )
-        )
-        logits = model.network(piece.ids).logits[0].double()
-    letters = torch.from_numpy(model.network.alphabet.letter_index(piece.following).astype(int))
+        strand = Strand(genome, "chr", network.alphabet)
+        piece = next(read_pieces(strand, end=CHECKED_BP, piece_bp=CHECKED_BP))
+        logits = network(piece.ids).logits[0].double()
+    letters = torch.from_numpy(network.alphabet.letter_index(piece.following).astype(int))
     whole = float(logits.log_softmax(-1).gather(1, letters[:, None]).sum())
     return abs(streamed / whole - 1)
 
@@ -198,10 +187,32 @@ def growth(places: list[dict[str, Any]]) -> float:
     return float(places[-1]["peak_mib"] / first["peak_mib"])
 
 
+def measure_alone(
+    arguments: argparse.Namespace, checkpoint: Path, folder: Path, length_bp: int
+) -> dict[str, Any]:
+    """Return what :func:`measure` does in a process of its own."""
+    path = folder / f"{length_bp}.fa"
+    write_dna(path, length_bp, arguments.dna)
+    command = [sys.executable, __file__, "--alone", str(path), "--verb", arguments.verb]
+    command += ["--checkpoint", str(checkpoint), "--precision", arguments.precision]
+    found: dict[str, Any] = json.loads(subprocess.check_output(command, text=True))
+    path.unlink()
+    return found
+
+
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Check the numbers, then measure each length in a process of its own."""
-    lengths_bp = arguments.lengths_bp or (LONG_BP if arguments.long else QUICK_BP)
-    places = []
+    """Check the numbers, measure each length, and show it."""
+    lengths_bp = arguments.lengths_bp or (LONG_BP if arguments.long else SHORT_BP)
+    about = {
+        "verb": arguments.verb,
+        "network": "patched, fresh" if arguments.checkpoint is None else str(arguments.checkpoint),
+        "letters": "random" if arguments.dna is None else arguments.dna.name,
+        "precision": arguments.precision,
+        "threads": THREADS,
+        "piece_bp": PIECE_BP,
+        "machine": here(),
+    }
+    cells = Cells(arguments.out, about)
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as name:
         folder = Path(name)
         checkpoint = arguments.checkpoint
@@ -209,27 +220,20 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
             checkpoint = folder / "checkpoint"
             save_fresh(checkpoint)
         difference = relative_difference(checkpoint, folder, arguments.precision)
-        for length_bp in lengths_bp:
-            path = folder / f"{length_bp}.fa"
-            write_dna(path, length_bp, arguments.dna)
-            command = [sys.executable, __file__, "--alone", str(path), "--verb", arguments.verb]
-            command += ["--checkpoint", str(checkpoint), "--precision", arguments.precision]
-            places.append(json.loads(subprocess.check_output(command, text=True)))
-            print(json.dumps(places[-1]), file=sys.stderr)
-            path.unlink()
-    return {
-        "verb": arguments.verb,
-        "network": "patched, fresh" if arguments.checkpoint is None else str(arguments.checkpoint),
-        "letters": "random" if arguments.dna is None else str(arguments.dna),
-        "precision": arguments.precision,
-        "threads": THREADS,
-        "piece_bp": PIECE_BP,
-        "machine": machine("cpu"),
-        "loglik_relative_difference": difference,
-        "lengths": places,
-        "log_log_slope": round(slope(places), 4) if len(places) > 1 else None,
-        "peak_growth": round(growth(places), 4),
-    }
+        places = [
+            cells.cell(
+                f"{length_bp} bp", partial(measure_alone, arguments, checkpoint, folder, length_bp)
+            )
+            for length_bp in lengths_bp
+        ]
+    return cells.show(
+        {
+            "loglik_relative_difference": difference,
+            "lengths": places,
+            "log_log_slope": round(slope(places), 4) if len(places) > 1 else None,
+            "peak_growth": round(growth(places), 4),
+        }
+    )
 
 
 def holds(found: dict[str, Any]) -> bool:
@@ -242,16 +246,14 @@ def holds(found: dict[str, Any]) -> bool:
 def main() -> int:
     """Print the results; return the exit code."""
     parser = argparse.ArgumentParser(description="Streaming: time and memory against length.")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--quick", action="store_true", help="64 kb to 1 Mb: the default")
-    form.add_argument("--long", action="store_true", help="to 50 Mb")
+    parser.add_argument("--long", action="store_true", help="to 50 Mb")
     parser.add_argument("--lengths-bp", nargs="+", type=int)
     parser.add_argument("--verb", choices=("score", "embed"), default="score")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--dna", type=Path, help="FASTA or 2bit whose first contig is read")
     parser.add_argument("--scratch", type=Path, help="folder for files of the run")
-    parser.add_argument("--out", type=Path, help="keep the JSON there too")
+    add_out(parser)
     parser.add_argument("--alone", type=Path, help="measure one FASTA in this process")
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
@@ -260,11 +262,6 @@ def main() -> int:
         print(json.dumps(measure(*asked)))
         return 0
     found = report(arguments)
-    text = json.dumps(found, indent=2)
-    print(text)
-    if arguments.out:
-        with replacing_file(arguments.out) as aside:
-            aside.write_text(text + "\n", encoding="utf-8")
     return 0 if holds(found) else 1
 
 

@@ -1,22 +1,20 @@
 """Training steps beside their peers': bases a second and peak memory at equal parameters.
 
-    python benchmarks/train_step.py                     # 1 kb and 8 kb in bf16, two minutes
+    python benchmarks/train_step.py                     # 1 kb and 8 kb in bf16, a minute
     python benchmarks/train_step.py --long              # 1 kb to 128 kb, fp32 too, two hours
     python benchmarks/train_step.py --compile           # all contenders under torch.compile
 
-Prints JSON, which ``--out`` keeps. A step is forward, backward and AdamW on a batch of as many
-bases for all: patched Hyena-GLT (fixed patches of 8), flat Hyena-GLT, an order-2 Hyena network and
-a Transformer with SDPA, which goes up to 32 kb. Contenders take turns within one process; a ratio
-is the median over rounds of a contender's seconds over the patched network's beside it. Peak memory
-is that of a process of its own for each contender and length. Exits with 1 where sizes differ by
-more than 3 %.
+Prints JSON, which ``--out`` keeps; a run that was stopped goes on with it. A step is forward,
+backward and AdamW on a batch of as many bases for all: patched Hyena-GLT (fixed patches of 8), flat
+Hyena-GLT, an order-2 Hyena network and a Transformer with SDPA, which goes up to 32 kb. Contenders
+take turns within one process; a ratio is the median over rounds of a contender's seconds over the
+patched network's beside it. Peak memory is that of a process of its own for each contender and
+length, in eager mode. Exits with 1 where sizes differ by more than 3 %.
 """
 
 import argparse
-import json
 import os
-import sys
-from pathlib import Path
+from functools import partial
 from statistics import median
 from typing import Any, get_args
 
@@ -24,18 +22,19 @@ from typing import Any, get_args
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch
-from patching.cells import machine
+from measuring.kept import Cells, add_out
+from measuring.machine import here
 from peers import CONTENDERS, OURS, REFERENCE, build_contender, size_of
 from peers.matrices import gemm_peak_gflops, product_gflop, product_share
 from peers.memory import MIB, peak_memory_mib
-from peers.training import Precision, Trainee
+from peers.training import Trainee
 
-from hyena_glt.io import replacing_file
+from hyena_glt.config import Precision
 
 THREADS = 2
 LONGEST_BP = {"transformer": 32_768}
 MOST_SIZES_DIFFER = 0.03
-QUICK: dict[str, Any] = {
+SHORT: dict[str, Any] = {
     "lengths_bp": (1024, 8192),
     "precisions": ("bf16",),
     "step_bases": 8192,
@@ -129,50 +128,49 @@ def sizes() -> dict[str, dict[str, int]]:
 
 
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure what was asked for."""
-    form = LONG if arguments.long else QUICK
+    """Measure what was asked for, and show it."""
+    form = LONG if arguments.long else SHORT
     lengths_bp = arguments.lengths or form["lengths_bp"]
     precisions = [arguments.precision] if arguments.precision else form["precisions"]
+    about = {
+        "form": "long" if arguments.long else "short",
+        "mode": "compiled" if arguments.compile else "eager",
+        "device": arguments.device,
+        "threads": THREADS,
+        "rounds": form["rounds"],
+        "machine": here(arguments.device),
+        "sizes": sizes(),
+    }
+    cells = Cells(arguments.out, about)
     steps, memory = [], []
     for length_bp in lengths_bp:
         rows = rows_at(length_bp, form["step_bases"])
         for precision in precisions:
             place = {"length_bp": length_bp, "rows": rows, "precision": precision}
-            found = compare_steps(
-                length_bp, rows, precision, form["rounds"], arguments.compile, arguments.device
-            )
+            shape = (length_bp, rows, precision)
+            name = f"{rows} rows of {length_bp} bp, {precision}"
+            how = (form["rounds"], arguments.compile, arguments.device)
+            found = cells.cell(f"steps, {name}", partial(compare_steps, *shape, *how))
             steps.append({**place, "contenders": found})
-            print(json.dumps(steps[-1]), file=sys.stderr)
-            # The short form has it at its longest rows alone.
-            if arguments.device == "cpu" and (arguments.long or length_bp == lengths_bp[-1]):
-                memory.append({**place, "contenders": compare_memory(length_bp, rows, precision)})
-                print(json.dumps(memory[-1]), file=sys.stderr)
-    return {
-        "form": "long" if arguments.long else "quick",
-        "mode": "compiled" if arguments.compile else "eager",
-        "device": arguments.device,
-        "threads": THREADS,
-        "rounds": form["rounds"],
-        "machine": machine(arguments.device),
-        "sizes": sizes(),
-        "steps": steps,
-        "memory": memory,
-    }
+            # Memory is that of eager steps; the short form has it at its longest rows alone.
+            eager = arguments.device == "cpu" and not arguments.compile
+            if eager and (arguments.long or length_bp == lengths_bp[-1]):
+                found = cells.cell(f"memory, {name}", partial(compare_memory, *shape))
+                memory.append({**place, "contenders": found})
+    return cells.show({"steps": steps, "memory": memory})
 
 
 def parsed_arguments() -> argparse.Namespace:
     """Return what was asked for."""
     parser = argparse.ArgumentParser(description="Training steps beside their peers'.")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--quick", action="store_true", help="1 kb and 8 kb in bf16 (default)")
-    form.add_argument("--long", action="store_true", help="1 kb to 128 kb, in fp32 and bf16")
+    parser.add_argument("--long", action="store_true", help="1 kb to 128 kb, in fp32 and bf16")
     parser.add_argument(
         "--lengths", type=int, nargs="+", metavar="BP", help="instead of the form's"
     )
     parser.add_argument("--precision", choices=get_args(Precision), help="this one alone")
     parser.add_argument("--compile", action="store_true", help="torch.compile, for all alike")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--out", type=Path, help="keep the JSON in this file")
+    add_out(parser)
     return parser.parse_args()
 
 
@@ -181,11 +179,6 @@ def main() -> int:
     arguments = parsed_arguments()
     torch.set_num_threads(THREADS)
     found = report(arguments)
-    text = json.dumps(found, indent=1)
-    print(text)
-    if arguments.out is not None:
-        with replacing_file(arguments.out) as aside:
-            aside.write_text(text + "\n", encoding="utf-8")
     parameters = [size["parameters"] for size in found["sizes"].values()]
     return int(max(parameters) / min(parameters) - 1 > MOST_SIZES_DIFFER)
 

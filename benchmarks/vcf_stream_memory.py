@@ -1,10 +1,11 @@
 """Memory of writing effects into a VCF: the same for a tenth of the records and for all of them.
 
-    python benchmarks/vcf_stream_memory.py [--records 1000000]
+    python benchmarks/vcf_stream_memory.py             # 200,000 records
+    python benchmarks/vcf_stream_memory.py --long      # a million
 
-Prints JSON. A stub stands in for the network, so that what is measured is the file's way through.
-Each size runs in a process of its own, whose peak is compared with its memory before the first
-record. Exits with 1 where the larger file needs more.
+Prints JSON, which ``--out`` keeps. A stub stands in for the network, so that what is measured is
+the file's way through. Each size runs in a process of its own, whose peak is compared with its
+memory before the first record. Exits with 1 where the larger file needs more.
 """
 
 import argparse
@@ -16,10 +17,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from measuring.kept import add_out, show
+
 from hyena_glt.io import Variant, VcfReader
 from hyena_glt.score import Effect, OnBad, annotate
 
-RECORDS = 1_000_000
+SHORT_RECORDS, LONG_RECORDS = 200_000, 1_000_000
 WAITING = 1000  # records that the stub holds, as a batch does
 TOLERANCE_BYTES = 16_000_000
 HEADER = (
@@ -79,14 +82,17 @@ def measure(records: int, suffix: str) -> dict[str, int]:
 def main() -> int:
     """Print the results; return the exit code."""
     parser = argparse.ArgumentParser(description="Memory of writing effects into a VCF.")
-    parser.add_argument("--records", type=int, default=RECORDS)
+    parser.add_argument("--long", action="store_true", help=f"{LONG_RECORDS:,} records")
+    parser.add_argument("--records", type=int)
     parser.add_argument("--suffix", default=".vcf.gz", help=".vcf, .vcf.gz, .tsv or .parquet")
+    add_out(parser)
     parser.add_argument("--alone", action="store_true", help="measure one size in this process")
     arguments = parser.parse_args()
     if arguments.alone:
         print(json.dumps(measure(arguments.records, arguments.suffix)))
         return 0
-    sizes = [max(1, arguments.records // 10), arguments.records]
+    records = arguments.records or (LONG_RECORDS if arguments.long else SHORT_RECORDS)
+    sizes = [max(1, records // 10), records]
     results = {}
     for size in sizes:
         command = [sys.executable, __file__, "--alone", "--records", str(size)]
@@ -95,7 +101,7 @@ def main() -> int:
     small, large = (results[str(size)]["peak_bytes"] for size in sizes)
     constant = large - small < TOLERANCE_BYTES
     report = {"suffix": arguments.suffix, "records": results, "constant": constant}
-    print(json.dumps(report, indent=2))
+    show(report, arguments.out)
     return 0 if constant else 1
 
 

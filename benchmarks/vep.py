@@ -2,18 +2,17 @@
 
     python benchmarks/vep.py [CHECKPOINT] [--long]
 
-Prints JSON. Six windows are REF and ALT for each SNV, four are REF once and each ALT; forked reads
-the left flank once, tiled shares it between neighbours too (``stride_bp``), cut leaves a window
-where the effect has died out (``tail_tolerance_nats``). All take turns within one process, on the
-same neighbouring sites, and medians are compared, after a check that forked and tiled give the
-effects of whole windows. Of cut the error is reported. The demo's checkpoint is the default; where
-there is none, an untrained network of the demo's recipe computes the same amount, but its effects
-don't die out. One strand, windows of 1,500 bp, one thread. Exits with 1 where forked costs more
-than it may.
+Prints JSON, which ``--out`` keeps. Six windows are REF and ALT for each SNV, four are REF once and
+each ALT; forked reads the left flank once, tiled shares it between neighbours too (``stride_bp``),
+cut leaves a window where the effect has died out (``tail_tolerance_nats``). All take turns within
+one process, on the same neighbouring sites, and medians are compared, after a check that forked and
+tiled give the effects of whole windows. Of cut the error is reported. The demo's checkpoint is the
+default; where there is none, an untrained network of the demo's recipe computes the same amount,
+but its effects don't die out. One strand, windows of 1,500 bp, one thread. Exits with 1 where
+forked costs more than it may.
 """
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -37,6 +36,8 @@ MOST_DIFFERENCE_NATS = 1e-6 * 1.3 * WINDOW_BP
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch  # noqa: E402
+from measuring.kept import add_out, show  # noqa: E402
+from measuring.machine import here  # noqa: E402
 
 from hyena_glt.api import load  # noqa: E402
 from hyena_glt.config import load_recipe  # noqa: E402
@@ -150,6 +151,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="What all three SNVs of a site cost.")
     parser.add_argument("checkpoint", nargs="?", type=Path, default=Path("runs/demo/checkpoint"))
     parser.add_argument("--long", action="store_true", help="Nine rounds of 32 sites, not 3 of 16.")
+    add_out(parser)
     arguments = parser.parse_args()
     count, sites = (9, 32) if arguments.long else (3, 16)
     torch.set_num_threads(1)
@@ -174,10 +176,11 @@ def main() -> int:
         "stride_bp": STRIDE_BP,
         "tail_tolerance_nats": TOLERANCE_NATS,
         "threads": 1,
+        "machine": here(),
         "most_of_six_windows": MOST_OF_SIX,
         "most_of_four_windows": MOST_OF_FOUR,
     }
-    print(json.dumps({**about, **results}, indent=2))
+    show({**about, **results}, arguments.out)
     six, four = results["of_six_windows"]["forked"], results["of_four_windows"]["forked"]
     return int(six > MOST_OF_SIX or four > MOST_OF_FOUR)
 

@@ -7,7 +7,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from peers.training import Precision
+from hyena_glt.config import Precision
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
 PEAK_SIZES = (1024, 2048)

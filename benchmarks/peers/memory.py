@@ -12,7 +12,8 @@ from typing import get_args
 
 import torch
 
-from peers.training import Precision, Trainee
+from hyena_glt.config import Precision
+from peers.training import Trainee
 
 MIB = 1 << 20
 

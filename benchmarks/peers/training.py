@@ -1,17 +1,16 @@
 """One training step of a contender: forward, backward, AdamW."""
 
 import time
-from typing import Literal
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from hyena_glt.config import Precision
 from hyena_glt.objective import base_loss
 from hyena_glt.tokenize import BOS, alphabet, encode
 from peers.contenders import build_contender, letter_logits, wake
 
-Precision = Literal["fp32", "bf16"]
 LR = 1e-4
 
 
