@@ -80,6 +80,52 @@ def test_the_bigwig_is_one_to_another_library(
         np.testing.assert_allclose(wig.values("chr2", 0, 9), expected, rtol=1e-5)
 
 
+def test_means_around_landmarks_are_drawn_and_written(run: Run, tmp_path: Path) -> None:
+    """Genes of two exons: 12 read forward, 10 backward."""
+    spans = [(start, start + 180) for start in range(150, 150 + 22 * 260, 260)]
+    parts = {"exon": [(0, 60), (100, 180)], "CDS": [(20, 60), (100, 150)]}
+    lines = ["##gff-version 3"]
+    for number, (start, end) in enumerate(spans):
+        strand = "+" if number < 12 else "-"
+        for kind, pieces in parts.items():
+            for first, last in pieces:
+                left, right = (start + first, start + last)
+                if strand == "-":
+                    left, right = (end - last, end - first)
+                place = f"chr1\tx\t{kind}\t{left + 1}\t{right}\t.\t{strand}\t.\tParent=t{number}"
+                lines.append(place)
+    annotation, fasta = tmp_path / "genes.gff3", long_fasta(tmp_path / "g.fa", spans[-1][1] + 150)
+    annotation.write_text("\n".join(lines) + "\n")
+    patch = {"kind": "entropy", "threshold_bits": 1.5}
+    stage = {"width": 16, "mlp_width": 16, "encoder": "S", "patch": patch, "decoder": "S"}
+    model = save(tmp_path / "model", "dna", stages=[stage], entropy={"kind": "kmer", "k": 2})
+    out = tmp_path / "map"
+    result = run("patch", model, fasta, "--out", out, "--annotation", annotation, "--json")
+    assert result.exit_code == 0, result.output
+    assert (out / "profiles.png").read_bytes()[:4] == b"\x89PNG"
+    text = (out / "summary.json").read_text()
+    assert len(text.splitlines()) < 300  # not a line a number
+    profiles = json.loads(text)["profiles_bits"]
+    assert profiles == json.loads(result.stdout)["profiles_bits"]
+    assert profiles["first_offset_bp"] == -100
+    within = {"start codon": 20, "stop codon": 147, "exon start": 100, "exon end": 60}
+    within["transcription start"] = 0
+    for name, score in profiles["scores"].items():
+        with open_track(out / f"{name.split()[0]}.bw") as track:
+            bits = track.fetch("chr1", 0, spans[-1][1] + 150).astype(np.float64)
+        assert score.keys() == within.keys()
+        for kind, offset in within.items():
+            forward = [bits[start + offset - 100 :][:200] for start, _ in spans[:12]]
+            backward = [bits[end - offset - 100 :][:200][::-1] for _, end in spans[12:]]
+            for strand, windows in (("+", forward), ("-", backward)):
+                found, stacked = score[kind][strand], np.stack(windows)
+                assert found["places"] == len(windows)
+                np.testing.assert_allclose(found["mean"], stacked.mean(0), atol=1e-5)
+                margin = 1.96 * stacked.std(0, ddof=1) / len(windows) ** 0.5
+                np.testing.assert_allclose(found["margin"], margin, atol=1e-5)
+    assert [name.split()[0] for name in profiles["scores"]] == ["surprisal", "entropy"]
+
+
 def test_another_rule_is_drawn_beside_the_own_one(
     run: Run, checkpoint: Path, tmp_path: Path
 ) -> None:

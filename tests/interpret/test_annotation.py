@@ -6,6 +6,7 @@ import pytest
 
 from hyena_glt.errors import SequenceFileError
 from hyena_glt.interpret import Annotation, Landmark, genes_of, landmarks_of
+from hyena_glt.interpret.codons import codon_of_boundary
 
 GFF3 = """##gff-version 3
 chr1\tx\tgene\t11\t40\t.\t+\t.\tID=g1;Name=dnaA
@@ -58,7 +59,112 @@ def test_parts_of_one_coding_sequence_have_one_start(tmp_path: Path) -> None:
     lines = [line for line in GTF.splitlines() if "\tCDS\t" in line]
     found = landmarks_of(annotation(tmp_path, "\n".join(lines) + "\n", ".gtf").on("chr1"))
     assert places(found, "start codon") == [(20, "+")]
-    assert places(found, "stop codon") == [(46, "+")]
+    assert places(found, "stop codon") == [(49, "+")]
+
+
+DNA = "ccATGAAACCCTAAgggggggggTCAGGGTTTCATcc"  # a gene forward, and one backward
+CODING = {  # 1-based: GFF3 with the stop codon, GTF without it
+    "gff3": "chr1\tx\tCDS\t3\t14\t.\t+\t0\tID=a\nchr1\tx\tCDS\t24\t35\t.\t-\t0\tID=b\n",
+    "gtf": 'chr1\tx\tCDS\t3\t11\t.\t+\t0\ttranscript_id "a";\n'
+    'chr1\tx\tCDS\t27\t35\t.\t-\t0\ttranscript_id "b";\n',
+}
+
+
+@pytest.mark.parametrize("syntax", CODING)
+def test_stop_codons_are_found_by_what_each_format_counts_as_coding(
+    syntax: str, tmp_path: Path
+) -> None:
+    found = landmarks_of(annotation(tmp_path, CODING[syntax], f".{syntax}").on("chr1"))
+    assert len(found) == 4
+    expected = {"start codon": ("ATG", "CAT"), "stop codon": ("TAA", "TCA")}
+    for kind, (forward, backward) in expected.items():
+        (plus, _), (minus, _) = places(found, kind)
+        assert DNA[plus : plus + 3] == forward
+        assert DNA[minus - 3 : minus] == backward
+
+
+# As Ensembl writes what isn't mRNA, with exons that two transcripts share.
+OTHER_TRANSCRIPTS = """##gff-version 3
+chr1\tx\tncRNA_gene\t11\t90\t.\t+\t.\tID=gene:g1
+chr1\tx\tlnc_RNA\t11\t90\t.\t+\t.\tID=transcript:t1;Parent=gene:g1
+chr1\tx\texon\t11\t30\t.\t+\t.\tParent=transcript:t1
+chr1\tx\texon\t41\t50\t.\t+\t.\tParent=transcript:t1
+chr1\tx\tlnc_RNA\t16\t90\t.\t+\t.\tID=transcript:t2;Parent=gene:g1
+chr1\tx\texon\t16\t30\t.\t+\t.\tParent=transcript:t2
+chr1\tx\texon\t71\t90\t.\t+\t.\tParent=transcript:t1,transcript:t2
+chr1\tx\tpseudogene\t111\t140\t.\t-\t.\tID=gene:g3
+chr1\tx\tpseudogenic_transcript\t111\t140\t.\t-\t.\tID=transcript:t3;Parent=gene:g3
+chr1\tx\texon\t111\t140\t.\t-\t.\tParent=transcript:t3
+"""
+
+
+def test_transcripts_of_any_kind_have_splice_sites_inside_and_one_start(tmp_path: Path) -> None:
+    found = landmarks_of(annotation(tmp_path, OTHER_TRANSCRIPTS, ".gff3").on("chr1"))
+    assert places(found, "exon start") == [(40, "+"), (70, "+")]
+    assert places(found, "exon end") == [(30, "+"), (50, "+")]
+    assert places(found, "transcription start") == [(10, "+"), (15, "+"), (140, "-")]
+
+
+def test_an_outer_end_of_one_transcript_may_be_a_splice_site_of_another(tmp_path: Path) -> None:
+    exons = {"t1": [(11, 30), (41, 60)], "t2": [(41, 60), (71, 80)]}
+    text = "".join(
+        f'chr1\tx\texon\t{start}\t{end}\t.\t+\t.\ttranscript_id "{name}";\n'
+        for name, parts in exons.items()
+        for start, end in parts
+    )
+    found = landmarks_of(annotation(tmp_path, text, ".gtf").on("chr1"))
+    assert places(found, "exon start") == [(40, "+"), (70, "+")]
+    assert places(found, "exon end") == [(30, "+"), (60, "+")]
+    assert places(found, "transcription start") == [(10, "+"), (40, "+")]
+
+
+def test_two_places_of_one_transcript_in_gff3_are_two_transcripts(tmp_path: Path) -> None:
+    text = "".join(
+        f"chr1\tx\texon\t{start}\t{start + 9}\t.\t+\t.\t"
+        f"ID=e{start};Parent=rna-NR_1{copy};transcript_id=NR_1\n"
+        for copy, start in (("", 11), ("", 31), ("-2", 111), ("-2", 131))
+    )
+    found = landmarks_of(annotation(tmp_path, text, ".gff3").on("chr1"))
+    assert places(found, "exon start") == [(30, "+"), (130, "+")]
+    assert places(found, "transcription start") == [(10, "+"), (110, "+")]
+
+
+def test_a_partial_transcript_has_splice_sites_but_no_start(tmp_path: Path) -> None:
+    text = (
+        "chr1\tx\tmRNA\t11\t60\t.\t+\t.\tID=t;partial=true\n"
+        "chr1\tx\texon\t11\t20\t.\t+\t.\tParent=t\n"
+        "chr1\tx\texon\t31\t60\t.\t+\t.\tParent=t\n"
+    )
+    found = landmarks_of(annotation(tmp_path, text, ".gff3").on("chr1"))
+    assert found == [Landmark("exon start", 30, "+"), Landmark("exon end", 20, "+")]
+    # The exon says so too: which of its ends is missing isn't told.
+    text = text.replace("Parent=t\n", "Parent=t;partial=true\n", 1)
+    found = landmarks_of(annotation(tmp_path, text, ".gff3").on("chr1"))
+    assert found == [Landmark("exon start", 30, "+")]
+
+
+def test_exons_without_a_transcript_are_held_against_its_ends(tmp_path: Path) -> None:
+    lines = [
+        *("exon\t11\t30", "exon\t41\t60", "exon\t71\t90"),
+        *("transcript\t11\t90", "gene\t1\t90"),
+    ]
+    text = "".join(f'chr1\tx\t{line}\t.\t+\t.\tgene_name "g";\n' for line in lines)
+    found = landmarks_of(annotation(tmp_path, text, ".gtf").on("chr1"))
+    assert places(found, "exon start") == [(40, "+"), (70, "+")]
+    assert places(found, "exon end") == [(30, "+"), (60, "+")]
+    assert places(found, "transcription start") == [(10, "+")]
+    exons = "".join(text.splitlines(keepends=True)[:3])
+    assert landmarks_of(annotation(tmp_path, exons, ".gtf").on("chr1")) == []
+
+
+@pytest.mark.parametrize("named", ["pseudo=true;ID=c1;Parent=g1", 'gene_id "g1"; pseudo "true";'])
+def test_a_pseudogenes_coding_sequence_has_no_codons_and_no_frame(
+    named: str, tmp_path: Path
+) -> None:
+    marks = annotation(tmp_path, f"chr1\tx\tCDS\t11\t40\t.\t+\t0\t{named}\n", ".gff").on("chr1")
+    assert [mark.kind for mark in marks] == ["pseudogenic_CDS"]
+    assert landmarks_of(marks) == []
+    assert not codon_of_boundary(200, marks).any()
 
 
 def test_genes_are_drawn_before_coding_sequences_and_those_before_all_else(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hyena_glt.interpret.codons import (
 
 def mark(start: int, end: int, strand: str = "+", phase: int | None = 0, kind: str = "CDS") -> Mark:
     assert strand in ("+", "-", ".")
-    return Mark(kind, start, end, strand, phase, "n", "n", False, 1)  # type: ignore[arg-type]
+    return Mark(kind, start, end, strand, phase, "n", "n", (), False, 1)  # type: ignore[arg-type]
 
 
 def test_a_boundary_stands_behind_a_base_of_its_codon_as_the_gene_reads() -> None:

@@ -26,7 +26,7 @@ def view(start: int, end: int, marks: list[Mark], bits: np.ndarray | None = None
 
 
 def gene(start: int, end: int, name: str, kind: str = "gene") -> Mark:
-    return Mark(kind, start, end, "-", 0, name, name, False, 1)
+    return Mark(kind, start, end, "-", 0, name, name, (), False, 1)
 
 
 def test_a_region_shows_the_names_that_fit_its_patches_and_its_scores(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ def test_windows_over_an_end_are_left_out_and_few_places_are_no_profile() -> Non
     few.add(np.arange(10, dtype=np.float32), [Landmark("stop codon", 5, "+")] * 9)
     assert few.of("stop codon", "+") is None
     assert few.kinds == []
+    nothing = {"places": 9, "mean": None, "margin": None}
+    assert few.as_dict() == {"stop codon": {"+": nothing}}
 
 
 def test_a_base_without_a_score_is_in_no_mean_and_the_interval_is_of_the_mean() -> None:
@@ -46,3 +48,7 @@ def test_a_base_without_a_score_is_in_no_mean_and_the_interval_is_of_the_mean() 
     assert found.mean[1] == pytest.approx(values.mean(), rel=1e-5)
     expected = 1.96 * values.std(ddof=1) / np.sqrt(40)
     assert found.margin[1] == pytest.approx(expected, rel=1e-5)
+    written = profiles.as_dict()["exon end"]["+"]
+    assert written["places"] == 40
+    assert written["mean"] == [None, round(float(found.mean[1]), 5)]
+    assert written["margin"] == [None, round(float(found.margin[1]), 5)]

@@ -1,6 +1,7 @@
 """What ``hyena-glt patch`` writes."""
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -15,6 +16,7 @@ from hyena_glt.checkpoint import replacing_folder
 from hyena_glt.cli.patchers import Patched
 from hyena_glt.errors import SequenceError, SequenceFileError, StorageError
 from hyena_glt.interpret import (
+    FLANK_BP,
     Agreement,
     Annotation,
     DeletionAgreement,
@@ -142,9 +144,15 @@ def write_maps(
                 maps.add(record)
         maps.draw(folder, figures)
         summary = {"sequences": str(sequences), **maps.as_dict()}
-        text = json.dumps(summary, indent=2) + "\n"
-        (folder / "summary.json").write_text(text, encoding="utf-8")
+        (folder / "summary.json").write_text(_json(summary), encoding="utf-8")
     return summary
+
+
+def _json(summary: Mapping[str, Any]) -> str:
+    """Return the summary as JSON, a list of numbers on one line."""
+    text = json.dumps(summary, indent=2)
+    # A string of JSON has no line's end in it: what is matched is a list that was laid out.
+    return re.sub(r"\[\n[^\[\]{}\"]+\]", lambda found: " ".join(found[0].split()), text) + "\n"
 
 
 class _Stage:
@@ -311,6 +319,7 @@ class _Maps:
             "mean_bits": {name: score.mean_bits for name, score in self._scores.items()},
             "region": self._region.name,
             "annotation": None,
+            "profiles_bits": None,
         }
         if len(self._drawn) == 2:
             found["agreement"] = {
@@ -323,6 +332,10 @@ class _Maps:
                 "renamed_contigs": self._features.renamed,
                 "contigs_left_out": self._features.elsewhere,
                 "features_over_the_end": self._features.over_the_end,
+            }
+            found["profiles_bits"] = {
+                "first_offset_bp": -FLANK_BP,
+                "scores": {name: score.profiles.as_dict() for name, score in self._scores.items()},
             }
         return found
 

@@ -18,10 +18,11 @@ from hyena_glt.interpret.patch_map import (
     map_contig,
     stream_map,
 )
-from hyena_glt.interpret.profiles import Profile, Profiles
+from hyena_glt.interpret.profiles import FLANK_BP, Profile, Profiles
 from hyena_glt.interpret.summary import Agreement, DeletionAgreement, Lengths
 
 __all__ = [
+    "FLANK_BP",
     "Against",
     "Agreement",
     "Annotation",

@@ -12,8 +12,13 @@ from hyena_glt.io.record import same_contig
 
 INTERVAL = "interval"  # the kind of what a BED file holds, which doesn't tell
 _TRANSCRIPTS = ("transcript", "mRNA")
+_CODING = ("CDS", "start_codon", "stop_codon")
 _NAMES = ("gene_name", "gene", "Name", "ID", "gene_id")
 _WHOLE = (("false",), ("00",))
+# What features are named by in each format.
+_GFF3_NAMES = ("Parent", "ID")
+_GTF_NAMES = ("transcript_id", "gene_id", "gene_name")
+_STOP_BP = 3
 
 
 class Mark(NamedTuple):
@@ -25,9 +30,11 @@ class Mark(NamedTuple):
     strand: Strand
     phase: int | None  # bases before the first whole codon
     name: str
-    transcript: str  # what it is a part of; its own name where it is part of nothing
+    own_id: str  # its ID, or else its place; lines of one ID are one feature
+    transcripts: tuple[str, ...]  # that it is a part of; empty where the file names none
     partial: bool  # an end of it is missing
     line: int
+    holds_stop: bool = True  # whether a coding sequence ends with its stop codon
 
 
 class Landmark(NamedTuple):
@@ -107,29 +114,36 @@ def landmarks_of(marks: Iterable[Mark]) -> list[Landmark]:
     """Return start and stop codons, exon edges and transcription starts, each place once.
 
     A start codon stands before its first base, a stop codon too. Where the file names no codons
-    they are the ends of each transcript's coding sequence, unless it is partial. Exon edges are
-    those inside transcripts: splice sites. Transcription starts are those of transcripts.
+    they are the ends of each transcript's coding sequence, unless it is partial; GFF3 counts the
+    stop codon to it, GTF doesn't. Exon edges are those inside a transcript, whatever its feature
+    is called: splice sites. Transcription starts are those of transcripts. Exons that name no
+    transcript are held against features of kind transcript, mRNA and gene; without any they have
+    no edges.
     """
     by_kind: dict[str, list[Mark]] = defaultdict(list)
     for mark in marks:
         if mark.strand in ("+", "-"):
             by_kind[mark.kind].append(mark)
-    coding = list(_joined(by_kind["CDS"]))
+    coding = _wholes(by_kind["CDS"])
     found = {
-        "start codon": _edges(_joined(by_kind["start_codon"]), last=False)
+        "start codon": _edges(_wholes(by_kind["start_codon"]), last=False)
         or _edges(coding, last=False),
-        "stop codon": _edges(_joined(by_kind["stop_codon"]), last=False)
-        or {
-            (end - 3 if strand == "+" else end + 3, strand) for end, strand in _edges(coding, True)
-        },
+        "stop codon": _edges(_wholes(by_kind["stop_codon"]), last=False) or _stops(coding),
     }
     transcripts = [mark for kind in _TRANSCRIPTS for mark in by_kind[kind]]
-    if transcripts:
-        whole = transcripts + by_kind["gene"]
-        outer = _edges(whole, last=False) | _edges(whole, last=True)
-        found["exon start"] = _edges(by_kind["exon"], last=False) - outer
-        found["exon end"] = _edges(by_kind["exon"], last=True) - outer
-        found["transcription start"] = _edges(transcripts, last=False)
+    spliced = _by_transcript(mark for mark in by_kind["exon"] if mark.transcripts)
+    unnamed = [mark for mark in by_kind["exon"] if not mark.transcripts]
+    for kind, last in (("exon start", False), ("exon end", True)):
+        found[kind] = set()
+        for exons in spliced.values():
+            found[kind] |= _edges(exons, last) - {_edge(_whole(exons), last)}
+        if transcripts:
+            outer = {_edge(mark, last) for mark in transcripts + by_kind["gene"]}
+            found[kind] |= _edges(unnamed, last) - outer
+    # A transcript of another kind (lnc_RNA) or without a line of its own starts with its exons.
+    known = {name for mark in transcripts for name in (mark.own_id, *mark.transcripts)}
+    others = [_whole(exons) for (name, _), exons in spliced.items() if name not in known]
+    found["transcription start"] = _edges(transcripts + others, last=False)
     return [
         Landmark(kind, position, strand)
         for kind, edges in found.items()
@@ -137,24 +151,44 @@ def landmarks_of(marks: Iterable[Mark]) -> list[Landmark]:
     ]
 
 
+def _edge(mark: Mark, last: bool) -> tuple[int, Strand]:
+    """Return where a feature ends (``last``) or starts, as its strand reads it."""
+    return (mark.end if last == (mark.strand == "+") else mark.start, mark.strand)
+
+
 def _edges(marks: Iterable[Mark], last: bool) -> set[tuple[int, Strand]]:
-    """Return where features end (``last``) or start, as their strand reads them."""
-    return {
-        (mark.end if last == (mark.strand == "+") else mark.start, mark.strand)
-        for mark in marks
-        if not mark.partial
-    }
+    """Return where features end or start; a partial one doesn't tell."""
+    return {_edge(mark, last) for mark in marks if not mark.partial}
 
 
-def _joined(marks: Iterable[Mark]) -> Iterator[Mark]:
-    """Yield one mark from end to end of each transcript; it is partial if a part is."""
+def _stops(coding: Iterable[Mark]) -> set[tuple[int, Strand]]:
+    """Return where the stop codons of whole coding sequences start."""
+    found = set()
+    for mark in coding:
+        end, strand = _edge(mark, last=True)
+        inside_bp = _STOP_BP if mark.holds_stop else 0
+        if not mark.partial:
+            found.add((end - inside_bp if strand == "+" else end + inside_bp, strand))
+    return found
+
+
+def _by_transcript(marks: Iterable[Mark]) -> dict[tuple[str, Strand], list[Mark]]:
+    """Return the parts of each transcript; a mark that is in several is a part of each."""
     parts: dict[tuple[str, Strand], list[Mark]] = defaultdict(list)
     for mark in marks:
-        parts[mark.transcript, mark.strand].append(mark)
-    for group in parts.values():
-        start, end = min(mark.start for mark in group), max(mark.end for mark in group)
-        partial = any(mark.partial for mark in group)
-        yield group[0]._replace(start=start, end=end, partial=partial)
+        for name in mark.transcripts or (mark.own_id,):
+            parts[name, mark.strand].append(mark)
+    return parts
+
+
+def _whole(parts: list[Mark]) -> Mark:
+    """Return a mark from end to end of a transcript's parts; it is partial if one is."""
+    start, end = min(mark.start for mark in parts), max(mark.end for mark in parts)
+    return parts[0]._replace(start=start, end=end, partial=any(mark.partial for mark in parts))
+
+
+def _wholes(marks: Iterable[Mark]) -> list[Mark]:
+    return [_whole(parts) for parts in _by_transcript(marks).values()]
 
 
 def _read(path: Path) -> Iterator[tuple[str, Mark]]:
@@ -164,7 +198,7 @@ def _read(path: Path) -> Iterator[tuple[str, Mark]]:
             strand = interval.strand
             yield (
                 interval.contig,
-                Mark(INTERVAL, start, end, strand, None, name, name, False, interval.line),
+                Mark(INTERVAL, start, end, strand, None, name, name, (), False, interval.line),
             )
         return
     for feature in read_features(path):
@@ -175,24 +209,26 @@ def _mark(feature: Feature) -> Mark:
     attributes = feature.attributes
     place = f"{feature.contig}:{feature.start}-{feature.end}"
     name = next((attributes[key][0] for key in _NAMES if attributes.get(key)), place)
-    # GTF names the transcript; in GFF3 it is the parent, or lines of one ID are one feature.
-    whole = next(
-        (
-            ",".join(attributes[key])
-            for key in ("transcript_id", "Parent", "ID")
-            if key in attributes
-        ),
-        place,
+    # A transcript_id may stand on several transcripts of a GFF3 file; its IDs are those of one.
+    named = (attributes.get(key, ()) for key in ("Parent", "transcript_id"))
+    # NCBI's GTF has the transcript_id "" where there is none.
+    transcripts = next((values for values in named if any(values)), ())
+    kind = feature.kind
+    if kind in _CODING and attributes.get("pseudo") == ("true",):
+        kind = f"pseudogenic_{kind}"  # as the Sequence Ontology says: it isn't translated
+    is_gtf = not any(key in attributes for key in _GFF3_NAMES) and any(
+        key in attributes for key in _GTF_NAMES
     )
-    partial = attributes.get("partial", ("false",)) not in _WHOLE
     return Mark(
-        feature.kind,
+        kind,
         feature.start,
         feature.end,
         feature.strand,
         feature.phase,
         name,
-        whole,
-        partial,
+        attributes.get("ID", (place,))[0],
+        transcripts,
+        attributes.get("partial", ("false",)) not in _WHOLE,
         feature.line,
+        holds_stop=not is_gtf,
     )

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
@@ -12,6 +12,7 @@ from hyena_glt.interpret.annotation import Landmark
 FLANK_BP = 100
 LEAST_PLACES = 10  # a mean of fewer is noise
 _NORMAL_95 = 1.96
+_DECIMALS = 5
 
 
 class Profile(NamedTuple):
@@ -54,6 +55,23 @@ class Profiles:
         kinds = dict.fromkeys(kind for kind, _ in self._sums)
         return [kind for kind in kinds if self.of(kind, "+") or self.of(kind, "-")]
 
+    def as_dict(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Return by kind and strand the places, and the mean and its margin at each distance.
+
+        The first number is that of the base ``flank_bp`` before the landmark, the next ones follow
+        as the strand reads. They are rounded to 1/100,000; None is a distance without a score.
+        Under LEAST_PLACES both are None.
+        """
+        found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        for (kind, strand), sums in sorted(self._sums.items()):
+            profile = self.of(kind, strand)
+            found[kind][strand] = {
+                "places": sums.places,
+                "mean": None if profile is None else _rounded(profile.mean),
+                "margin": None if profile is None else _rounded(profile.margin),
+            }
+        return dict(found)
+
 
 class _Sums:
     """Sums of windows, from which a mean and its error follow."""
@@ -79,3 +97,7 @@ class _Sums:
         spread = np.maximum(self.squares / count - mean**2, 0) * count
         variance = spread / np.where(count > 1, count - 1, np.nan)
         return Profile(self.places, mean, _NORMAL_95 * np.sqrt(variance / count))
+
+
+def _rounded(values: Float64[np.ndarray, " D"]) -> list[float | None]:
+    return [None if np.isnan(value) else round(value, _DECIMALS) for value in values.tolist()]
