@@ -171,6 +171,34 @@ def test_weights_that_do_not_fit_are_refused(tiny: MakeRecipe, tmp_path: Path) -
         train(tiny(), tmp_path / "none", init_from=tmp_path / "nothing")
 
 
+def kept(validation: str, heldout: str = "") -> str:
+    regions = f"validation: ['{validation}'], heldout: [{heldout}]"
+    return f"data.split={{by: region, {regions}, guard_bp: 0}}"
+
+
+def test_weights_that_saw_what_a_run_evaluates_on_are_refused(
+    tiny: MakeRecipe, tmp_path: Path
+) -> None:
+    one_step, split = "train.bases=72", kept("chr2:0-300", "'chr3:0-60'")
+    donor = Path(train(tiny(one_step, split), tmp_path / "donor").checkpoint)
+    for other, message in {
+        kept("chr1:600-700"): r"donor/checkpoint: was trained on chr1:0-700 of .*genome\.fa, and "
+        "chr1:600-700 is a validation region of this run",
+        kept("chr2:0-300", "'chr3:59-61'"): "was trained on chr3:60-90 .* is a held-out region",
+        kept("chr3:0-60", "'chr2:0-1'"): "was chosen on chr2:0-300 .* is a held-out region",
+    }.items():
+        with pytest.raises(CheckpointError, match=message):
+            train(tiny(one_step, other), tmp_path / "refused", init_from=donor)
+        assert not (tmp_path / "refused" / "run.json").exists()
+    # The same split, to validate on what was held out, and another genome.
+    train(tiny(one_step, split), tmp_path / "same", init_from=donor)
+    train(tiny(one_step, kept("chr3:0-60")), tmp_path / "fresh", init_from=donor)
+    genome = tmp_path / "other.fa"
+    genome.write_text(Path(str(tiny().data.genome)).read_text() + "A\n")
+    elsewhere = tiny(one_step, kept("chr1:600-700"), f"data.genome={genome}")
+    train(elsewhere, tmp_path / "elsewhere", init_from=donor)
+
+
 def test_a_run_too_short_for_a_step_says_so(tiny: MakeRecipe, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="less than one step of 3 windows of 24 bp"):
         train(tiny("train.bases=71"), tmp_path / "run")

@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,8 +21,10 @@ from hyena_glt.checkpoint import (
 from hyena_glt.config import ObjectiveConfig, Recipe
 from hyena_glt.data import (
     Kind,
+    Region,
     RunWindows,
     Source,
+    Split,
     Window,
     batch_sizes,
     collate,
@@ -77,8 +79,8 @@ def train(
 
     ``resume`` goes on from the newest state in ``out/resume`` and replays to the same bits; a run
     that has ended gives its report again. ``init_from`` starts a new run from a checkpoint's
-    weights. Raises RecipeError, CheckpointError, StorageError or TrainingError; whatever happens,
-    the last good checkpoint and state stay whole.
+    weights, unless those have seen what this run evaluates on. Raises RecipeError, CheckpointError,
+    StorageError or TrainingError; whatever happens, the last good checkpoint and state stay whole.
     """
     if resume and init_from is not None:
         raise RecipeError("--init-from starts a new run and --resume goes on; use one of them")
@@ -157,13 +159,17 @@ def _network(recipe: Recipe, record: RunRecord) -> HyenaGLT:
     torch.manual_seed(recipe.seed)
     network = HyenaGLT(recipe.model, recipe.modality)
     if record.initialised_from is not None:
-        _take_weights(network, Path(record.initialised_from))
+        _take_weights(network, Path(record.initialised_from), record)
     return network
 
 
-def _take_weights(network: HyenaGLT, folder: Path) -> None:
-    """Give ``network`` the weights in ``folder``; its entropy model is of its own regions."""
+def _take_weights(network: HyenaGLT, folder: Path, record: RunRecord) -> None:
+    """Give ``network`` the weights in ``folder``; its entropy model is of its own regions.
+
+    Raises CheckpointError where they don't fit, or have seen what the run evaluates on.
+    """
     found = load_checkpoint(folder)
+    _refuse_seen(folder, found, record)
     weights = {name: t for name, t in found.weights.items() if not name.startswith("entropy.")}
     own = network.state_dict()
     weights.update({name: t for name, t in own.items() if name.startswith("entropy.")})
@@ -179,6 +185,49 @@ def _take_weights(network: HyenaGLT, folder: Path) -> None:
             f"{folder}: its weights don't fit this recipe ({problem}); --init-from needs the same "
             "model section, patches that are pooled apart, and modality"
         )
+
+
+def _refuse_seen(folder: Path, donor: Checkpoint, record: RunRecord) -> None:
+    """Raise CheckpointError where the donor has seen a base that the run evaluates on.
+
+    Bases that the donor was trained on can neither choose among this run's weights nor test them;
+    those that it was chosen on may choose again. Genomes are told by their checksum: of another
+    genome, or one that the donor doesn't record, nothing is known.
+    """
+    donors = {donor.provenance.data_sha256.get(name): name for name in donor.splits}
+    for name, data in record.splits.items():
+        donor_name = donors.get(record.data_sha256[name])
+        if donor_name is None:
+            continue
+        seen, mine = donor.splits[donor_name], Split.from_data(data)
+        for verb, before, part, now in (
+            ("trained", seen.train, "validation", mine.validation),
+            ("trained", seen.train, "held-out", mine.heldout),
+            ("chosen", seen.validation, "held-out", mine.heldout),
+        ):
+            both = _first_overlap(before, now)
+            if both is not None:
+                raise CheckpointError(
+                    f"{folder}: was {verb} on {both[0]} of {donor_name}, and {both[1]} is a {part} "
+                    "region of this run: its weights have seen what they would be evaluated on; "
+                    f"take over data.split and seed from {folder}/recipe.yaml, or give --init-from "
+                    "another checkpoint"
+                )
+
+
+def _first_overlap(
+    seen: Sequence[Region], evaluated: Sequence[Region]
+) -> tuple[Region, Region] | None:
+    """Return a region of each that share a base, if there are such."""
+    # A split by record has regions by the ten thousand: only those of one contig are held together.
+    by_contig: dict[str, list[Region]] = {}
+    for region in seen:
+        by_contig.setdefault(region.contig, []).append(region)
+    for region in evaluated:
+        for other in by_contig.get(region.contig, ()):
+            if region.start < other.end and other.start < region.end:
+                return other, region
+    return None
 
 
 def mean_bits(
