@@ -20,11 +20,13 @@ from hyena_glt.model.account import (
 )
 from hyena_glt.nn import state_bytes
 from hyena_glt.objective import base_loss
+from hyena_glt.ops.kernels import using
 from hyena_glt.tokenize import BOS
 
 FIXED_3 = {"kind": "fixed", "size_bp": 3, "frame": 1}
 FIXED_6 = {"kind": "fixed", "size_bp": 6}
 NONE = {"kind": "none"}
+COUNTED = {"fir": "library"}  # PyTorch counts no elementwise sums
 SYNCMER = {"kind": "syncmer"}
 STOPS = {"kind": "delimiter", "motifs": ["TAA", "TAG", "TGA"], "max_bp": 100}
 
@@ -98,6 +100,7 @@ def test_forward_flops_are_those_that_pytorch_counts(name: str) -> None:
     attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     with (
         torch.no_grad(),
+        using(COUNTED),
         FlopCounterMode(display=False, custom_mapping={attention: attention_flops}) as counter,
     ):
         model(ids)
@@ -115,7 +118,7 @@ DYNAMIC = {
 @pytest.mark.parametrize("name", DYNAMIC)
 def test_forward_flops_of_patches_that_the_sequence_cuts_are_estimated(name: str) -> None:
     model, ids = DYNAMIC[name](), rows(1, 6 * 32 * 64)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), using(COUNTED), FlopCounterMode(display=False) as counter:
         model(ids)
     measured = counter.get_total_flops() / ids.numel()
     assert count_flops(model).forward == pytest.approx(measured, rel=0.1)
@@ -136,13 +139,16 @@ def convolution_backward_flops(out: Any, x: Any, weight: Any, *_: Any, **__: Any
 def test_training_flops_are_those_of_forward_backward_and_recomputation(
     checkpointing: bool,
 ) -> None:
-    # A narrow M: PyTorch counts no FFT, which takes the gradient of a wide filter.
+    # A narrow M: the gradient of a wide filter is products over blocks, more of them than counted.
     narrow = {"M": {"width": 16}}
     model = network("SM", stage(FIXED_6), activation_checkpointing=checkpointing, mixers=narrow)
     ids = rows(1, 6 * 512)
     backward = torch.ops.aten.convolution_backward
     mapping = {backward: convolution_backward_flops}
-    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+    with (
+        using(COUNTED),
+        FlopCounterMode(display=False, custom_mapping=mapping) as counter,
+    ):
         model(ids).logits.sum().backward()
     measured = counter.get_total_flops() / ids.numel()
     # Recomputation stops before a block's last product, which no gradient needs.
@@ -256,6 +262,7 @@ from hyena_glt.config import load_recipe
 from hyena_glt.model import HyenaGLT
 from hyena_glt.model.account import training_memory
 from hyena_glt.objective import base_loss
+from hyena_glt.ops.kernels import using
 from pathlib import Path
 
 recipe = load_recipe(Path("recipes/tiny.yaml"), sys.argv[1:])

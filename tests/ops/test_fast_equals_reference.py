@@ -1,5 +1,6 @@
 """Every fast path against its plain reference: values and gradients."""
 
+import sys
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -26,6 +27,8 @@ from hyena_glt.ops import (
     modal_reference,
     pool_patches,
     pool_patches_reference,
+    rms_norm,
+    rms_norm_reference,
     smooth,
     smooth_reference,
 )
@@ -77,21 +80,55 @@ def agree(
 @lengths
 @pytest.mark.parametrize("width", [2, 7, 128])
 @pytest.mark.parametrize("continues", [False, True])
-@pytest.mark.parametrize("form", ["library", "toeplitz"])
-def test_fir(length: int, width: int, continues: bool, form: str, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("form", ["library", "toeplitz", "cached"])
+def test_fir(
+    length: int,
+    width: int,
+    continues: bool,
+    form: str,
+    dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     groups = 6 if length == 100 else 2
     x, h = numbers(2, 6, length, dtype=dtype), numbers(groups, width, dtype=dtype, seed=1)
     past = numbers(2, 6, width - 1, dtype=dtype, seed=2) if continues else None
     inputs = [x, h] if past is None else [x, h, past]
+    monkeypatch.setattr(
+        sys.modules["hyena_glt.ops.fir"], "_CACHED_NUMBERS", 500
+    )  # several blocks of channels
     with using({"fir": form}):
         agree(lambda: [fir(x, h, past)], lambda: [fir_reference(x, h, past)], inputs)
 
 
 @pytest.mark.parametrize("width", [2, 7, 66])
-def test_blocks_of_a_convolution_against_finite_differences(width: int) -> None:
+@pytest.mark.parametrize("form", ["library", "toeplitz", "cached"])
+def test_a_convolution_against_finite_differences(form: str, width: int) -> None:
     x, h, past = numbers(2, 2, 65), numbers(1, width, seed=1), numbers(2, 2, width - 1, seed=2)
-    with using({"fir": "toeplitz"}):
+    with using({"fir": form}):
         assert torch.autograd.gradcheck(fir, (x, h, past))
+
+
+@dtypes
+@pytest.mark.parametrize("shape", [(2,), (5,), (1, 1, 7), (3, 65, 96)], ids=str)
+def test_rms_norm(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    x = (numbers(*shape, dtype=dtype) + 0.5).detach().requires_grad_()
+    weight = numbers(shape[-1], dtype=dtype, seed=1)
+    agree(
+        lambda: [rms_norm(x, weight, 1e-6)],
+        lambda: [rms_norm_reference(x, weight, 1e-6)],
+        [x, weight],
+    )
+
+
+def test_rms_norm_of_what_is_strided_small_or_needs_one_gradient() -> None:
+    x, weight = numbers(4, 3, 6), numbers(6, seed=1)
+    strided = x.transpose(0, 1)
+    assert torch.autograd.gradcheck(lambda x, w: rms_norm(x, w, 1e-2), (strided, weight))
+    assert torch.autograd.gradcheck(lambda x: rms_norm(x, weight.detach(), 1e-2), (1e-3 * x,))
+    assert torch.autograd.gradcheck(lambda w: rms_norm(x.detach(), w, 1e-2), (weight,))
+    nothing = torch.zeros(2, 6, requires_grad=True)
+    (slope,) = torch.autograd.grad(rms_norm(nothing, weight.float().detach(), 1e-6).sum(), nothing)
+    torch.testing.assert_close(slope, 1e3 * weight.detach().float().expand(2, 6))
 
 
 @pytest.mark.parametrize("length", [1, 2, 63, 64, 257])

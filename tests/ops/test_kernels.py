@@ -23,6 +23,15 @@ def test_wide_filters_are_matrix_products_where_matrices_are_of_bf16() -> None:
     assert fir_form(128, 8192, "cuda", BF16, compiled=False) == "toeplitz"
 
 
+def test_narrow_filters_over_long_rows_stay_in_the_cache() -> None:
+    for dtype, least in ((FP32, 2048), (BF16, 8192)):
+        for taps in (3, 7):
+            assert fir_form(taps, least - 1, "cpu", dtype, compiled=False) == "library"
+            assert fir_form(taps, least, "cpu", dtype, compiled=False) == "cached"
+        assert fir_form(128, least, "cpu", dtype, compiled=False) != "cached"
+    assert fir_form(7, 1 << 20, "cuda", FP32, compiled=False) == "library"
+
+
 def test_a_form_can_be_asked_for_and_no_other_runs() -> None:
     x, log_pole, residue = torch.randn(1, 2, 9), -torch.rand(2, 3), torch.randn(2, 3)
     with using({"modal": "fft", "fir": "taps"}):
@@ -40,7 +49,7 @@ def test_a_form_that_there_is_not_is_an_error_that_lists_those_there_are(
     forms: dict[str, str],
 ) -> None:
     with (
-        pytest.raises(KernelError, match=r"expected fir=library\|toeplitz\|taps; modal="),
+        pytest.raises(KernelError, match=r"expected fir=library\|toeplitz\|taps\|cached; modal="),
         using(forms),
     ):
         pass
@@ -67,15 +76,17 @@ def test_the_environment_is_read() -> None:
     assert f"{VARIABLE}: found fir=quick" in told("fir=quick").stderr
 
 
-@pytest.mark.parametrize("width", [40, 128])
-def test_in_bf16_a_form_is_as_near_to_the_exact_result_as_another(width: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "form"), [(3, "cached"), (7, "cached"), (40, "toeplitz"), (128, "toeplitz")]
+)
+def test_in_bf16_a_form_is_as_near_to_the_exact_result_as_another(width: int, form: str) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 8, 300, generator=generator)
     h = torch.randn(2, width, generator=generator) / width**0.5
     exact = fir(x.double(), h.double(), None)
     off = {}
-    for form in ("library", "toeplitz"):
-        with using({"fir": form}):
+    for name in ("library", form):
+        with using({"fir": name}):
             found = fir(x.to(BF16), h.to(BF16), None).double()
-        off[form] = float((found - exact).square().mean().sqrt())
-    assert off["toeplitz"] < 1.2 * off["library"] < 0.02
+        off[name] = float((found - exact).square().mean().sqrt())
+    assert off[form] < 1.2 * off["library"] < 0.02

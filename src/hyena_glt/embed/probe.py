@@ -12,6 +12,7 @@ from hyena_glt.data import whole_rows_of
 from hyena_glt.embed.layers import find_layer
 from hyena_glt.errors import LayerError, SequenceError
 from hyena_glt.model import HyenaGLT, ModelState, Output
+from hyena_glt.nn import RMSNorm
 from hyena_glt.stream import PIECE_BP, TWO_SIDED_BP, Bases, RowPiece, read_pieces
 
 BATCH_BP = 32_768  # positions in memory at once
@@ -195,7 +196,7 @@ class Probe:
 
         def catch(module: nn.Module, _inputs: object, outputs: Any) -> None:
             # A norm stands behind slot 0, the latent from before the call; see Hierarchy.forward.
-            caught.append(outputs[:, 1:] if isinstance(module, nn.RMSNorm) else outputs[0])
+            caught.append(outputs[:, 1:] if isinstance(module, RMSNorm) else outputs[0])
 
         handle = self._module.register_forward_hook(catch)
         try:

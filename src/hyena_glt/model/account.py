@@ -17,7 +17,7 @@ from hyena_glt.config import TrainConfig
 from hyena_glt.model.glt import HyenaGLT
 from hyena_glt.model.hierarchy import Hierarchy
 from hyena_glt.model.router import Router
-from hyena_glt.nn import Attention, Block, GatedMLP, Hyena, Stack, state_bytes
+from hyena_glt.nn import Attention, Block, GatedMLP, Hyena, RMSNorm, Stack, state_bytes
 from hyena_glt.nn.mixers import ExplicitFilter, Mixer, ModalFilter
 from hyena_glt.nn.mixers.hyena import FEATURE_WIDTH
 from hyena_glt.patch import DynamicPatcher
@@ -196,8 +196,8 @@ def _cost(module: nn.Module, ahead: bool) -> _Cost:
     match module:
         case nn.Linear():  # keeps its input
             return _Cost(2 * module.weight.numel(), 0, module.in_features)
-        case nn.RMSNorm():  # keeps its input before and after the division
-            return _Cost(0, 2 * module.weight.numel(), 0)
+        case RMSNorm():  # keeps its input
+            return _Cost(0, module.weight.numel(), 0)
         case GatedMLP():  # gate, up and silu(gate)
             return _Cost(0, 0, 3 * module.down.in_features)
         case Hyena():  # q, k, v and the filtered k * v

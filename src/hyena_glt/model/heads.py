@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hyena_glt.nn.block import NORM_EPS
+from hyena_glt.nn import RMSNorm
 
 
 class LetterHead(nn.Module):
@@ -15,7 +15,7 @@ class LetterHead(nn.Module):
 
     def __init__(self, dim: int, letters: int) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(dim, eps=NORM_EPS)
+        self.norm = RMSNorm(dim)
         self.out = nn.Linear(dim, letters)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)

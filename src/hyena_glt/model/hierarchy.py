@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from hyena_glt.config import LearnedPatchConfig, ModelConfig
 from hyena_glt.model.router import Router, RouterState, Routing, ratio_loss, straight_through
-from hyena_glt.nn import Span, Stack, put_rows, select_rows
-from hyena_glt.nn.block import NORM_EPS
+from hyena_glt.nn import RMSNorm, Span, Stack, put_rows, select_rows
 from hyena_glt.nn.stack import StackState
 from hyena_glt.ops import PoolState, pool_patches, smooth
 from hyena_glt.patch import Emission, Patcher, PatcherState, Patches, cut
@@ -92,7 +91,7 @@ class Hierarchy(nn.Module):
             )
         else:
             self.inner = Hierarchy(config, level + 1, patchers)
-        self.inner_norm = nn.RMSNorm(inside.width, eps=NORM_EPS)
+        self.inner_norm = RMSNorm(inside.width)
         self.up = nn.Linear(inside.width, stage.width)
         # The outermost gate starts shut; were those inside shut too, the backbone would wait.
         self.gate = nn.Parameter(torch.full((stage.width,), float(level > 0)))

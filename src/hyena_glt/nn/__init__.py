@@ -2,6 +2,7 @@
 
 from hyena_glt.nn.block import Block, GatedMLP
 from hyena_glt.nn.mixers import Attention, Hyena, build_mixer
+from hyena_glt.nn.norm import RMSNorm
 from hyena_glt.nn.span import Span
 from hyena_glt.nn.stack import Stack
 from hyena_glt.nn.state import (
@@ -20,6 +21,7 @@ __all__ = [
     "Block",
     "GatedMLP",
     "Hyena",
+    "RMSNorm",
     "Span",
     "Stack",
     "build_mixer",

@@ -8,9 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hyena_glt.nn.mixers import Mixer, MixerState
+from hyena_glt.nn.norm import RMSNorm
 from hyena_glt.nn.span import Span
-
-NORM_EPS = 1e-6
 
 
 class GatedMLP(nn.Module):
@@ -34,9 +33,9 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, mlp_width: int, mixer: Mixer) -> None:
         super().__init__()
-        self.mixer_norm = nn.RMSNorm(dim, eps=NORM_EPS)
+        self.mixer_norm = RMSNorm(dim)
         self.mixer = mixer
-        self.mlp_norm = nn.RMSNorm(dim, eps=NORM_EPS)
+        self.mlp_norm = RMSNorm(dim)
         self.mlp = GatedMLP(dim, mlp_width)
 
     def begin(self, like: Float[Tensor, "B D"]) -> MixerState:

@@ -3,6 +3,7 @@
     fir    library   the library's depthwise convolution; on a CPU with gradients of our own
            toeplitz  matrix products over blocks
            taps      tap by tap, which a compiler fuses with what stands around it
+           cached    tap by tap over a few channels at a time, which stay in the cache of a CPU
            step      of one position, the sum itself: less than a call of the library costs
     modal  chunked   matrix products over chunks and a carried state
            fft       one Fourier transform of the whole row; has no state
@@ -23,7 +24,7 @@ from hyena_glt.errors import KernelError
 Operation = Literal["fir", "modal"]
 
 FORMS: dict[Operation, tuple[str, ...]] = {
-    "fir": ("library", "toeplitz", "taps"),
+    "fir": ("library", "toeplitz", "taps", "cached"),
     "modal": ("chunked", "fft"),
 }
 VARIABLE = "HYENA_GLT_KERNELS"
@@ -32,6 +33,8 @@ VARIABLE = "HYENA_GLT_KERNELS"
 # (arXiv:2503.01868, section 3.2), not measured here.
 _WIDE_TAPS = 32
 _FUSED_TAPS = 16
+# Long rows of many channels leave a CPU's cache, where the library's narrow filter goes slowly.
+_CACHED_LEAST_LENGTH = {torch.bfloat16: 8192, torch.float32: 2048}
 _CUDA_LEAST_LENGTH = 4096
 
 
@@ -43,6 +46,8 @@ def fir_form(width: int, length: int, device: str, dtype: torch.dtype, compiled:
         return "step"
     if compiled and width <= _FUSED_TAPS:
         return "taps"
+    if device == "cpu" and width <= _FUSED_TAPS:
+        return "cached" if length >= _CACHED_LEAST_LENGTH.get(dtype, length + 1) else "library"
     if width < _WIDE_TAPS or dtype != torch.bfloat16:
         return "library"
     return "library" if device == "cuda" and length < _CUDA_LEAST_LENGTH else "toeplitz"
