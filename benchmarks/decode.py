@@ -25,8 +25,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 import torch
 from measuring.kept import Cells, add_out
 from measuring.machine import here
-from peers import Transformer, build_contender, size_of, wake
+from peers import build_contender, size_of, wake
 from peers.decoding import Cached, Decoder, Stepped, difference_of_steps, states_at
+from peers.transformer import Transformer
 
 from hyena_glt.model import HyenaGLT
 

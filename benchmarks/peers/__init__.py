@@ -13,18 +13,15 @@ from peers.contenders import (
     wake,
 )
 from peers.hyena2 import Hyena2, Hyena2Operator
-from peers.transformer import Cache, Transformer
 
 __all__ = [
     "CONTENDERS",
     "OURS",
     "REFERENCE",
     "SHAPES",
-    "Cache",
     "Hyena2",
     "Hyena2Operator",
     "Size",
-    "Transformer",
     "build_contender",
     "contender_config",
     "letter_logits",

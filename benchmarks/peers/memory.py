@@ -1,6 +1,6 @@
 """Peak memory of training steps of one contender, in a process of its own.
 
-python -m peers.memory CONTENDER LENGTH_BP ROWS PRECISION, from benchmarks/, prints JSON.
+From benchmarks/, ``python -m peers.memory CONTENDER LENGTH_BP ROWS PRECISION MODE THREADS``: JSON.
 """
 
 import json
@@ -19,16 +19,16 @@ MIB = 1 << 20
 
 
 def peak_memory_mib(
-    name: str, length_bp: int, rows: int, precision: Precision, threads: int
+    name: str, length_bp: int, rows: int, precision: Precision, compiled: bool, threads: int
 ) -> dict[str, int]:
     """Return ``peak_mib`` of a process that takes two steps, and ``above_start_mib`` of it.
 
     The start is the process with all libraries loaded and nothing built. Raises RuntimeError with
     the process's last words where it fails.
     """
-    command = [sys.executable, "-m", "peers.memory", name, str(length_bp), str(rows), precision]
+    how = [precision, "compiled" if compiled else "eager", str(threads)]
     done = subprocess.run(
-        [*command, str(threads)],
+        [sys.executable, "-m", "peers.memory", name, str(length_bp), str(rows), *how],
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
@@ -52,11 +52,12 @@ def peak_mib() -> int:
 
 def main() -> int:
     """Take two steps, so that the optimiser's averages are there, and print what they took."""
-    name, length_bp, rows, precision, threads = sys.argv[1:]
+    name, length_bp, rows, precision, mode, threads = sys.argv[1:]
     assert precision in get_args(Precision)
     torch.set_num_threads(int(threads))
     start_mib = peak_mib()
-    trainee = Trainee(name, int(length_bp), int(rows), "bf16" if precision == "bf16" else "fp32")
+    shape = (name, int(length_bp), int(rows))
+    trainee = Trainee(*shape, "bf16" if precision == "bf16" else "fp32", mode == "compiled")
     for _ in range(2):
         trainee.step()
     most_mib = peak_mib()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers.models.llama.configuration_llama import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaModel, apply_rotary_pos_emb
 
-from hyena_glt.nn.block import NORM_EPS
+from hyena_glt.nn.norm import NORM_EPS
 from peers.letters import WIDTH, embed_rows, letter_embed, letter_head, start_as_ours
 
 HEADS = 4

@@ -96,7 +96,7 @@ def test_each_block_of_a_cache_starts_where_it_did() -> None:
 
 @pytest.mark.slow
 def test_peak_memory_is_that_of_the_contender_alone() -> None:
-    small, large = (peak_memory_mib("hyena2", n, 1, "fp32", 1) for n in (512, 8192))
+    small, large = (peak_memory_mib("hyena2", n, 1, "fp32", False, 1) for n in (512, 8192))
     assert small["peak_mib"] > small["above_start_mib"] > 0
     assert large["above_start_mib"] > 2 * small["above_start_mib"]
 
@@ -104,7 +104,7 @@ def test_peak_memory_is_that_of_the_contender_alone() -> None:
 @pytest.mark.slow
 def test_a_peer_that_fails_alone_says_why() -> None:
     with pytest.raises(RuntimeError, match="no contender 'nobody'"):
-        peak_memory_mib("nobody", 64, 1, "fp32", 1)
+        peak_memory_mib("nobody", 64, 1, "fp32", False, 1)
 
 
 def batches(count: int) -> list[Batch]:

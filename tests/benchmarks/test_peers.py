@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from peers import CONTENDERS, Hyena2, Transformer, build_contender, letter_logits, size_of, wake
+from peers import CONTENDERS, Hyena2, build_contender, letter_logits, size_of, wake
 from peers.hyena2 import ImplicitFilter, convolve_fft, convolve_reference
 from peers.training import Trainee, random_rows
+from peers.transformer import Transformer
 from properties.tolerances import LOGITS_FP32, OUTPUT_FP64
 from torch import nn
 
