@@ -242,11 +242,13 @@ def _state_at(
     row = torch.arange(batch, device=length.device)
     x_BDC = x_DBnC[:, row, k].transpose(0, 1).to(log_pole.dtype)
     before_BDN = before_DNBn[:, :, row, k].permute(2, 0, 1)
-    age = rest[:, None] - 1 - torch.arange(size, device=length.device)
-    weight_BDCN = torch.exp(log_pole[:, None] * age.clamp(min=0)[:, None, :, None])
-    x_BDC = torch.where(age[:, None] >= 0, x_BDC, 0)
+    # The last position that counts first, so that the powers of all rows are the same.
+    age = torch.arange(size, device=length.device)
+    index = (rest[:, None] - 1 - age)[:, None].expand_as(x_BDC)
+    recent_BDC = torch.where(index >= 0, x_BDC.gather(2, index.clamp(min=0)), 0)
+    powers_DNC = torch.exp(log_pole[..., None] * age)
     kept = torch.exp(log_pole * rest[:, None, None].to(log_pole.dtype)) * before_BDN
-    return kept + torch.einsum("bdc,bdcn->bdn", x_BDC, weight_BDCN)
+    return kept + torch.einsum("bdc,dnc->bdn", recent_BDC, powers_DNC)
 
 
 def modal_fft(
