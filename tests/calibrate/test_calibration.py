@@ -1,5 +1,6 @@
 """Numbers found on training regions give the patches asked for, there and elsewhere."""
 
+from bisect import bisect
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,32 @@ from hyena_glt.calibrate import (
     validation_sample,
 )
 from hyena_glt.calibrate.sample import emissions_of
-from hyena_glt.checkpoint import build_network, load_checkpoint
+from hyena_glt.calibrate.search import is_open
+from hyena_glt.checkpoint import build_network, load_checkpoint, load_tree, save_checkpoint
 from hyena_glt.config import Recipe, load_recipe
-from hyena_glt.data import Region, open_sources
-from hyena_glt.errors import CalibrationError, CheckpointError, HyenaGLTError
+from hyena_glt.data import Region, file_sha256, open_genome, open_sources
+from hyena_glt.errors import CalibrationError, CheckpointError, HyenaGLTError, RecipeError
 from hyena_glt.model import HyenaGLT
 from hyena_glt.model.entropy import KmerEntropy
-from hyena_glt.tokenize import BOS
+from hyena_glt.tokenize import BOS, alphabet
 from hyena_glt.train import train
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 ENTROPY = "model.entropy={kind: kmer, k: 8}"
+TABLE = "model.entropy={kind: kmer, k: 6}"
+CONV = "model.entropy={kind: conv, width: 16, layers: 2, kernel: 3, bases: 200_000, lr: 0.03}"
 SAMPLE_BP = 200_000
 TOLERANCE = 0.02
+TWO_STEPS = (
+    "train.bases=2048",
+    "train.validate_every_steps=2",
+    "train.validation_bases=1000",
+    "train.save_every_steps=2",
+)
+
+
+def patched(rule: str) -> str:
+    return f"model.stages.0.patch={rule}"
 
 
 def recipe(patch: str, *overrides: str) -> Recipe:
@@ -38,13 +52,33 @@ def recipe(patch: str, *overrides: str) -> Recipe:
     return load_recipe(RECIPES / "tiny.yaml", [first, *entropy, *overrides])
 
 
+@pytest.fixture(scope="module")
+def bases() -> str:
+    """20 kb in which a base hangs on the two before it, so that entropies differ by much."""
+    rng = np.random.default_rng(0)
+    up_to = rng.dirichlet([1.0] * 4, 16).cumsum(1)[:, :3].tolist()
+    last_two, found = 0, []
+    for drawn in rng.random(20_000).tolist():
+        letter = bisect(up_to[last_two], drawn)
+        found.append("ACGT"[letter])
+        last_two = (last_two * 4 + letter) % 16
+    return "".join(found)
+
+
 @pytest.fixture
-def genome(tmp_path: Path) -> str:
-    """An override that names a small genome, rich in A."""
-    letters = np.random.default_rng(0).choice(list("ACGT"), 20_000, p=[0.4, 0.2, 0.2, 0.2])
+def genome(bases: str, tmp_path: Path) -> str:
+    """An override that names a small genome."""
     path = tmp_path / "genome.fa"
-    path.write_text(">one\n" + "".join(letters) + "\n")
+    path.write_text(f">one\n{bases}\n")
     return f"data={{genome: {path}, window_bp: 256, split: {{by: fraction, guard_bp: 10}}}}"
+
+
+@pytest.fixture
+def track(tmp_path: Path) -> str:
+    """A file of a random score for each base of the small genome."""
+    scores = np.random.default_rng(1).random(20_000, np.float32)
+    np.savez(tmp_path / "track.npz", one=scores)
+    return str(tmp_path / "track.npz")
 
 
 def prepared(wanted: Recipe, cache: Path) -> tuple[Prepared, HyenaGLT]:
@@ -55,19 +89,29 @@ def prepared(wanted: Recipe, cache: Path) -> tuple[Prepared, HyenaGLT]:
 
 
 @pytest.mark.parametrize(
-    ("patch", "window_bp"),
+    ("patch", "overrides"),
     [
-        ("{kind: entropy}", 2048),
-        ("{kind: entropy_jump, mean_bp: 8}", 2048),
-        ("{kind: entropy_dual, mean_bp: 4}", 2048),
-        ("{kind: budget}", 2048),
-        ("{kind: budget, mean_bp: 9.5}", 2048),
+        ("{kind: entropy}", []),
+        ("{kind: entropy_jump, mean_bp: 8}", []),
+        ("{kind: entropy_dual, mean_bp: 4}", []),
+        ("{kind: budget}", []),
+        ("{kind: budget, mean_bp: 9.5}", []),
+        ("{kind: budget}", [CONV]),
+        ("{kind: track}", []),
     ],
 )
 def test_patches_have_the_wanted_mean_where_nothing_was_counted(
-    patch: str, window_bp: int, tmp_path: Path
+    patch: str, overrides: list[str], tmp_path: Path
 ) -> None:
-    wanted = recipe(patch, f"data.window_bp={window_bp}", "train.validation_bases=400_000")
+    if "track" in patch:
+        dh1, _ = open_genome("builtin:ecoli_dh1", alphabet("dna"), tmp_path)
+        rng = np.random.default_rng(2)
+        (contig,) = dh1.names
+        scores: dict[str, Any] = {contig: rng.random(dh1.length_bp(contig), np.float32)}
+        np.savez(tmp_path / "track.npz", **scores)
+        overrides = ["side_information=true", f"data.track={tmp_path}/track.npz"]
+    of_windows = ("data.window_bp=2048", "train.validation_bases=400_000")
+    wanted = recipe(patch, *overrides, *of_windows)
     found, network = prepared(wanted, tmp_path)
     (calibration,) = found.calibrations
     mean_bp = wanted.model.stages[0].patch.mean_bp  # type: ignore[union-attr]
@@ -170,21 +214,61 @@ def test_what_has_seen_an_evaluation_region_is_refused() -> None:
         refuse_seen(seen, {"genome": [Region("chr1", 99, 200)]}, "a table")
 
 
-def test_a_checkpoint_holds_its_table_and_its_number_and_closes_the_same_patches(
-    genome: str, tmp_path: Path
+TWO_SIDED = ("model.direction=bidirectional", "objective={kind: masked}")
+TWO_STAGES = (
+    "model.stages=[{width: 8, mlp_width: 8, encoder: S, decoder: S, patch: {kind: syncmer, k: 3, "
+    "s: 1, min_bp: 1}}, {width: 8, mlp_width: 8, encoder: S, decoder: '', patch: {kind: entropy, "
+    "mean_bp: 6}}]"
+)
+RUNS: dict[str, tuple[str, ...]] = {
+    **{
+        f"{kind} on {name}": (patched(f"{{kind: {kind}, mean_bp: 5}}"), model)
+        for kind in ("entropy", "entropy_jump", "entropy_dual", "budget")
+        for name, model in (("kmer", TABLE), ("conv", CONV))
+    },
+    "syncmer": (patched("{kind: syncmer, k: 5, s: 2}"),),
+    "delimiter": (patched("{kind: delimiter, motifs: [TAA, CG]}"),),
+    "track": (patched("{kind: track, mean_bp: 5}"), "side_information=true"),
+    "bpe": (patched("{kind: bpe, mean_bp: 3, vocabulary: 128}"), *TWO_SIDED),
+    "learned": (patched("{kind: learned, mean_bp: 4}"),),
+    "entropy in syncmer": (TWO_STAGES, TABLE),
+}
+FAST = {"entropy_jump on conv", "budget on kmer", "track", "bpe", "learned", "entropy in syncmer"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in RUNS]
+)
+@torch.no_grad()
+def test_a_checkpoint_of_one_command_closes_every_patch_of_the_run_that_wrote_it(
+    name: str, genome: str, track: str, tmp_path: Path
 ) -> None:
-    wanted = recipe("{kind: budget}", genome, "train.bases=4096", "train.validation_bases=1000")
+    of_track = [f"data.track={track}"] if name == "track" else []
+    wanted = load_recipe(RECIPES / "tiny.yaml", [genome, *TWO_STEPS, *RUNS[name], *of_track])
     report = train(wanted, tmp_path / "run")
     checkpoint = load_checkpoint(Path(report.checkpoint))
-    assert checkpoint.recipe.model.stages[0].patch.budget_bits is not None  # type: ignore[union-attr]
-    found = prepare_in(tmp_path / "run", wanted, open_sources(wanted, tmp_path / "run" / "genome"))
-    network = HyenaGLT(found.recipe.model, "dna")
-    found.fill(network)
-    sample = validation_sample(wanted, open_sources(wanted, tmp_path), network)
+    sources = open_sources(wanted, tmp_path / "run" / "genome")
+    found = prepare_in(tmp_path / "run", wanted, sources)
+    assert checkpoint.recipe == found.recipe
+    assert not any(is_open(stage.patch) for stage in checkpoint.recipe.model.stages)
+    for key, tensor in found.entropy.items():
+        assert torch.equal(checkpoint.weights[f"entropy.{key}"], tensor)
+    # The network as the last step left it.
+    ours = HyenaGLT(found.recipe.model, "dna").eval()
+    state = load_tree(tmp_path / "run" / "resume" / "step-00000002" / "state")["state_dict"]
+    ours.load_state_dict({key.removeprefix("network."): tensor for key, tensor in state.items()})
     loaded = build_network(checkpoint)
-    assert torch.equal(loaded.entropy_of(sample.ids), network.entropy_of(sample.ids))
-    ours, theirs = (emissions_of(n.patchers, sample)[0].mask for n in (network, loaded))
-    assert torch.equal(ours, theirs)
+    ids, length, entropy, scores = validation_sample(wanted, sources, ours)
+    if entropy is not None:
+        assert torch.equal(loaded.entropy_of(ids), entropy)
+    for one, other in zip(
+        loaded(ids, length, track=scores).emissions,
+        ours(ids, length, track=scores).emissions,
+        strict=True,
+    ):
+        assert torch.equal(one.mask, other.mask)
+        assert torch.equal(one.overflow, other.overflow)
+        assert len(one.mask[0].nonzero()[:, 0].diff().unique()) > 2, "a limit closes all patches"
 
 
 def test_a_checkpoint_takes_another_rule_of_the_same_contract(genome: str, tmp_path: Path) -> None:
@@ -204,6 +288,38 @@ def test_a_checkpoint_takes_another_rule_of_the_same_contract(genome: str, tmp_p
     assert report.stopped == "finished"
     with pytest.raises(CalibrationError, match="not that of learned ones"):
         repatched(checkpoint, ["model.stages.0.patch={kind: learned}"])
+
+
+def test_a_checkpoint_takes_patches_of_a_track_and_gives_them_back(
+    genome: str, track: str, tmp_path: Path
+) -> None:
+    wanted = recipe("{kind: fixed, size_bp: 6}", genome, *TWO_STEPS)
+    checkpoint = load_checkpoint(Path(train(wanted, tmp_path / "run").checkpoint))
+    rule = (patched("{kind: track, mean_bp: 5, max_bp: 24}"), f"data.track={track}")
+    with pytest.raises(RecipeError, match="say side_information: true"):
+        repatched(checkpoint, rule)
+    save_checkpoint(tmp_path / "tracked", repatched(checkpoint, [*rule, "side_information=true"]))
+    tracked = load_checkpoint(tmp_path / "tracked")
+    assert tracked.weights.keys() == checkpoint.weights.keys()
+    assert all(torch.equal(tracked.weights[name], t) for name, t in checkpoint.weights.items())
+    network, sources = build_network(tracked), open_sources(tracked.recipe, tmp_path / "cache")
+    assert network.side_information
+    ids, length, _, scores = validation_sample(tracked.recipe, sources, network)
+    assert scores is not None
+    (emission,) = network(ids, length, track=scores).emissions
+    threshold = tracked.recipe.model.stages[0].patch.threshold  # type: ignore[union-attr]
+    for row, mask in zip(scores, emission.mask, strict=True):
+        ends = mask.nonzero()[:, 0]
+        is_long = ends.diff() == 24
+        assert bool(((row[ends[1:]] > threshold) | is_long).all())
+        assert not is_long.all()
+    assert mean_patch_bp(emission) == pytest.approx(5, rel=0.1)  # of 1,000 bases
+    back = [patched("{kind: fixed, size_bp: 6}"), "data.track=null"]
+    assert repatched(tracked, [*back, "side_information=false"]).recipe == checkpoint.recipe
+    assert tracked.provenance.data_sha256[track] == file_sha256(Path(track))
+    np.savez(track, one=np.zeros(20_000, np.float32))
+    with pytest.raises(CalibrationError, match="isn't the file that checkpoint"):
+        repatched(tracked, [patched("{kind: track, mean_bp: 7}")])
 
 
 def test_a_checkpoint_whose_genome_has_changed_is_not_calibrated_anew(

@@ -102,6 +102,17 @@ SYNCMER, DELIMITER = "{kind: syncmer}", "{kind: delimiter, runs: N}"
 REACHING_64_BP = ("model.backbone.layout=A", "model.mixers.A.window_bp=64")
 MASKED = ("model.direction=bidirectional", "objective.kind=masked")
 PROTEIN = ("modality=protein", "model.embed.exact_k=[]", "data.reverse_complement=false")
+KMER = "model.entropy={kind: kmer, k: 3}"
+TRACK = "{kind: track}"
+RATIO = "{kind: learned, mean_bp: 6, ratio_weight: 0.03}"
+
+
+def patched(rule: str) -> str:
+    return f"model.stages.0.patch={rule}"
+
+
+def nested(outer: str, inner: str) -> str:
+    return f"model.stages=[{stage(outer)}, {stage(inner)}]"
 
 
 @pytest.mark.parametrize(
@@ -170,6 +181,41 @@ PROTEIN = ("modality=protein", "model.embed.exact_k=[]", "data.reverse_complemen
             ["data.split={by: contig, validation: [a, b], heldout: [b]}"],
             r"contigs ['b'] are both in validation and in heldout",
         ),
+        (
+            [patched("{kind: syncmer, cap: 43}")],
+            "cap=43 is below 44, the patches that max_bp=24",
+        ),
+        ([patched("{kind: learned, mean_bp: 24.5}")], "mean_bp=24.5 is outside 2 to 24"),
+        ([patched("{kind: track, mean_bp: 1.5}")], "mean_bp=1.5 is outside 2 to 64"),
+        ([patched("{kind: entropy_dual}")], "patch.kind=entropy_dual reads an entropy model; add"),
+        ([patched("{kind: budget}")], "patch.kind=budget reads an entropy model; add one, such as"),
+        ([patched(SYNCMER), KMER], "entropy is set, but no stage has a kind that reads it"),
+        (
+            [*PROTEIN, patched("{kind: entropy}"), KMER],
+            "model.entropy.kind=kmer is for nucleic",
+        ),
+        (
+            [*PROTEIN, patched("{kind: budget}"), "model.entropy={kind: conv}"],
+            "model.stages.0.patch.kind=budget is for nucleic acids",
+        ),
+        (
+            [patched(TRACK), "side_information=true"],
+            "patches of kind track need data.track, a",
+        ),
+        (["data.track=scores.bw"], "data.track has no effect: no stage has patches of kind track"),
+        ([patched(TRACK), "data.track=scores.bw"], "say side_information: true, since likelihoods"),
+        (["side_information=true"], "side_information: true has no effect: no stage has patches"),
+        (
+            [patched("{kind: learned}"), "train.ema_decay=0.9"],
+            "train.ema_decay can't be set with patches of kind learned",
+        ),
+        (
+            [nested("{kind: fixed, size_bp: 6}", RATIO)],
+            "and mean_bp=6 must be longer than the fixed patches that they stand in",
+        ),
+        ([nested("{kind: budget, mean_bp: 6}", RATIO), KMER], "longer than the budget patches"),
+        # The mean of a rule of words is not known.
+        ([nested(SYNCMER, RATIO)], "longer than the syncmer patches that they stand in, whose"),
     ],
 )
 def test_a_setting_that_has_no_effect_or_does_not_fit_is_an_error(
@@ -198,6 +244,14 @@ def test_a_setting_that_has_no_effect_or_does_not_fit_is_an_error(
         ("train.betas=[0, 0.999]",),
         (*MASKED, "objective.span_bp=38"),
         (*MASKED, "data.window_bp=6", "objective.fraction=0.01"),
+        (patched("{kind: syncmer, cap: 44}"),),
+        (patched("{kind: learned, mean_bp: 24}"),),
+        (patched("{kind: track, mean_bp: 2}"), "data.track=scores.bw", "side_information=true"),
+        (*PROTEIN, patched("{kind: entropy}"), "model.entropy={kind: conv}"),
+        (nested("{kind: fixed, size_bp: 5}", RATIO),),
+        (nested("{kind: learned, mean_bp: 5.9}", RATIO),),
+        (nested("{kind: none}", "{kind: learned, mean_bp: 2, ratio_weight: 1}"),),
+        (nested(SYNCMER, "{kind: learned, mean_bp: 2}"),),  # without a weight its mean is free
     ],
 )
 def test_the_last_value_that_fits_is_taken(overrides: tuple[str, ...]) -> None:
@@ -246,10 +300,16 @@ def test_inner_patches_close_where_outer_ones_do(outer: str, inner: str, fits: b
         assert "don't close where patches of" in problem(override)
 
 
-@pytest.mark.parametrize("outer", [SYNCMER, DELIMITER])
+@pytest.mark.parametrize(
+    "outer",
+    [
+        *(SYNCMER, DELIMITER, TRACK),
+        *(f"{{kind: {kind}}}" for kind in ("entropy", "entropy_jump", "entropy_dual", "budget")),
+        "{kind: learned}",
+    ],
+)
 def test_a_fixed_grid_does_not_stand_inside_patches_of_the_sequence(outer: str) -> None:
-    inner = "{kind: fixed, size_bp: 6}"
-    text = problem(f"model.stages=[{stage(outer)}, {stage(inner)}]")
+    text = problem(nested(outer, "{kind: fixed, size_bp: 6}"))
     assert "fixed patches of 6 bp can't stand inside" in text
     assert "use a dynamic kind for the inner stage" in text
 
@@ -260,7 +320,7 @@ def test_a_delimiter_may_use_every_symbol_of_its_modality(modality: Modality) ->
     for symbol in alphabet(modality).symbols:
         loaded(*overrides, f"model.stages.0.patch={{kind: delimiter, motifs: ['{symbol}']}}")
     every = set(map(chr, range(33, 127))) - set("'" + alphabet(modality).symbols)
-    for other in every - set(alphabet(modality).symbols.lower()):
+    for other in sorted(every - set(alphabet(modality).symbols.lower()))[::5]:
         patch = f"{{kind: delimiter, motifs: ['{other}']}}"
         assert "which stands in no" in problem(*overrides, f"model.stages.0.patch={patch}")
 

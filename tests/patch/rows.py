@@ -24,6 +24,7 @@ from hyena_glt.tokenize import BOS, Modality
 CPU = torch.device("cpu")
 # From ids and scores of one row: candidates and, where the rule has them, anchors.
 Loop = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
+Scores = Callable[[Tensor], Tensor]  # of rows of ids, from the last 8 of them
 
 BASES = (
     st.text("ACGTNacgt", max_size=90)
@@ -72,7 +73,12 @@ def in_pieces(
 
 
 def check_against_loop(
-    patcher: Patcher, loop: Loop, documents: list[str], cuts: set[int], outer: Patcher | None
+    patcher: Patcher,
+    loop: Loop,
+    documents: list[str],
+    cuts: set[int],
+    outer: Patcher | None,
+    scores: Scores = made_up_entropy,
 ) -> None:
     """Rows of a batch, and each in pieces, close where a loop over their bases closes."""
     assert isinstance(patcher, DynamicPatcher)
@@ -82,13 +88,11 @@ def check_against_loop(
     for i, one in enumerate(rows):
         ids[i, : one.shape[1]] = one[0]
     within = None if outer is None else outer.emit(ids, length, outer.begin(len(rows), CPU))[0]
-    batch, after = patcher.emit(
-        ids, length, patcher.begin(len(rows), CPU), within, made_up_entropy(ids)
-    )
+    batch, after = patcher.emit(ids, length, patcher.begin(len(rows), CPU), within, scores(ids))
     limits = Limits(patcher.min_bp, patcher.max_bp, patcher.cap)
     for i, one in enumerate(rows):
         n = one.shape[1]
-        score = made_up_entropy(one)
+        score = scores(one)
         candidates, anchors = loop(one[0], score[0])
         mine = None if within is None else within._replace(mask=within.mask[i : i + 1, :n])
         expected, state = limit_patches_reference(

@@ -7,12 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hyena_glt.model import HyenaGLT
 from hyena_glt.nn.mixers import AttentionState
 from hyena_glt.nn.state import state_bytes
 from hyena_glt.patch import PatcherState
 from hyena_glt.tokenize import BOS
 from properties.checks import check_pieces, check_ragged, same
-from properties.tiny import MEDIUM_WIDTH, Case, build, document
+from properties.test_entropy_patches import network_of as reading_entropy
+from properties.test_track_patches import network_of as reading_a_track
+from properties.test_track_patches import scored
+from properties.tiny import MEDIUM_WIDTH, PATCHES, Case, build, document
 
 CASES = [
     Case("SL", "letters", 2, "MA", "AM", "hashed"),
@@ -143,3 +147,28 @@ def test_every_position_has_one_row_of_outputs(case: Case, length_bp: int) -> No
     output = NETWORKS[case](document(length_bp))
     assert output.logits.shape == (1, 1 + length_bp, 4)
     assert all(emission.mask.shape == (1, 1 + length_bp) for emission in output.emissions)
+
+
+def of_rule(patch: str) -> HyenaGLT:
+    """A network of two stages, or of one where the rule isn't among the cover's."""
+    if patch == "track":
+        return scored(reading_a_track(2))
+    if patch == "threshold":
+        return reading_entropy("entropy", "kmer")
+    if patch == "bpe":
+        pytest.importorskip("tokenizers")
+        rule = {"kind": "bpe", "merges": ["A C", "AC G"], "mean_bp": 2, "max_bp": 8}
+        return build(CASES[0], patches=[rule], direction="bidirectional")
+    return build(Case("S", patch, 2, "M", "S", "plain"))
+
+
+@pytest.mark.parametrize("patch", [*PATCHES, "threshold", "track", "bpe"])
+@torch.no_grad()
+def test_every_rule_has_one_row_of_outputs_for_each_position(patch: str) -> None:
+    network = of_rule(patch)
+    for length_bp in (0, 1, 2, 7, 30):
+        output = network(document(length_bp))
+        assert output.logits.shape == (1, 1 + length_bp, 4)
+        assert output.logits.isfinite().all()
+        assert len(output.emissions) == len(network.patchers)
+        assert all(emission.mask.shape == (1, 1 + length_bp) for emission in output.emissions)

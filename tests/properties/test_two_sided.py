@@ -6,7 +6,7 @@ from torch import Tensor
 
 from hyena_glt.errors import DirectionError
 from hyena_glt.model import HyenaGLT
-from hyena_glt.model.strands import join_strands, other_strand, turned
+from hyena_glt.model.strands import comes_second, join_strands, other_strand, turned
 from hyena_glt.tokenize import MASK
 from properties.checks import (
     check_batch_mates,
@@ -16,7 +16,7 @@ from properties.checks import (
     same,
     same_gradient,
 )
-from properties.tiny import RICH, Case, build, document, padded, pairwise_cover
+from properties.tiny import PATCHES, RICH, Case, build, document, padded, pairwise_cover
 
 COVER = pairwise_cover()
 EQUIVARIANT_FP32 = 1e-6
@@ -143,6 +143,59 @@ def test_both_strands_in_one_batch_are_as_one_after_the_other(case: Case) -> Non
     )
     for found, expected in zip(*pairs, strict=True):
         same_gradient(found, expected)
+
+
+def mirrored(mask: Tensor) -> Tensor:
+    """Where the patches of a whole row lie once it is read from its other end."""
+    return mask.flip(-1)  # the edge behind base t - 1 of n stands at t, and then at n - t
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+@torch.no_grad()
+def test_each_strand_has_the_patches_that_it_has_alone(patch: str) -> None:
+    """Of a network that reads both, whichever of them it reads first."""
+    case = Case("S", patch, 2, "M", "S", "plain")
+    network = build(case, direction="bidirectional", rc="equivariant")
+    ids, length = padded([document(bp, seed, "ACGT") for seed, bp in enumerate((60, 0, 41, 33))])
+    other = other_strand(ids, length, network.partner)
+    assert len(set(comes_second(ids, other).tolist())) == 2
+    both = [network(strand, length).emissions for strand in (ids, other)]
+    for found, strand in zip(both, (ids, other), strict=True):
+        for emission, alone in zip(
+            found, network.one_strand(strand, length).emissions, strict=True
+        ):
+            assert torch.equal(emission.mask, alone.mask)
+            assert torch.equal(emission.overflow, alone.overflow)
+    for one, turn in zip(*both, strict=True):
+        # 60 bases fit the grid of 2 bases inside "none", and neither of those of "fixed".
+        lie_alike = torch.equal(one.mask[0, :61], mirrored(turn.mask[0, :61]))
+        assert lie_alike == (patch == "none")
+
+
+@torch.no_grad()
+def test_a_grid_lies_alike_on_both_strands_where_its_frame_fits_the_length() -> None:
+    network = build(Case("", "fixed", 2, "S", "", "plain"), direction="bidirectional")
+    for n in range(48):
+        emissions = network(document(n)).emissions
+        for (size_bp, frame), emission in zip(((3, 1), (6, 4)), emissions, strict=True):
+            fits = (n - 2 * frame) % size_bp == 0
+            lies_alike = torch.equal(emission.mask, mirrored(emission.mask))
+            if fits or n >= 2 * size_bp:  # a shorter row may have nothing but its ends
+                assert lies_alike == fits
+
+
+@torch.no_grad()
+def test_a_word_that_is_its_own_partner_closes_patches_behind_it_on_either_strand() -> None:
+    """The same places of a sequence, each from its own side, a word apart."""
+    rule = {"kind": "delimiter", "motifs": ["ACGT"], "max_bp": 1024}
+    case = Case("", "none", 1, "S", "", "plain")
+    network = build(case, direction="bidirectional", rc="equivariant", patches=[rule])
+    ids = document(600, letters="ACGT")
+    other = other_strand(ids, torch.tensor([601]), network.partner)
+    (one,), (turn,) = (network(strand).emissions for strand in (ids, other))
+    ends, starts = one.mask[0, 1:600], mirrored(turn.mask[0])[1:600]
+    assert ends.sum() > 1
+    assert torch.equal(ends[4:], starts[:-4])
 
 
 def test_the_other_strand_is_the_reverse_complement_and_padding_stays() -> None:

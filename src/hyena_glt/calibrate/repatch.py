@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from hyena_glt.calibrate.prepare import Prepared, prepare
 from hyena_glt.calibrate.search import is_open
 from hyena_glt.checkpoint import Checkpoint, build_network
 from hyena_glt.config import Recipe, with_overrides
-from hyena_glt.data import Source, open_sources
+from hyena_glt.data import Source, data_checksums, open_sources
 from hyena_glt.errors import CalibrationError, CheckpointError
 
 _ENTROPY = "entropy."  # what the names of the entropy model's weights begin with
@@ -34,7 +34,7 @@ def repatched(checkpoint: Checkpoint, overrides: Sequence[str]) -> Checkpoint:
                 "data.track and side_information alone; train anew for anything else"
             )
     recipe = with_overrides(checkpoint.recipe, overrides)
-    prepared = prepared_alone(recipe, checkpoint)
+    prepared, checksums = _prepared(recipe, checkpoint)
     weights = {
         name: tensor for name, tensor in checkpoint.weights.items() if not name.startswith(_ENTROPY)
     }
@@ -43,8 +43,11 @@ def repatched(checkpoint: Checkpoint, overrides: Sequence[str]) -> Checkpoint:
         recipe=prepared.recipe,
         weights=weights,
         splits=checkpoint.splits,
-        # What was measured was measured under the old rule.
-        provenance=replace(checkpoint.provenance, validation_bits_per_base=None),
+        provenance=replace(
+            checkpoint.provenance,
+            data_sha256={**checkpoint.provenance.data_sha256, **checksums},
+            validation_bits_per_base=None,  # was measured under the old rule
+        ),
     )
     try:
         build_network(found)
@@ -60,17 +63,24 @@ def repatched(checkpoint: Checkpoint, overrides: Sequence[str]) -> Checkpoint:
 def prepared_alone(recipe: Recipe, checkpoint: Checkpoint | None = None) -> Prepared:
     """Return ``recipe`` made whole without a run's folder; reads genomes only where it must.
 
-    With a ``checkpoint`` the genomes must be the files that it was trained on.
+    With a ``checkpoint`` genomes, and a track that it knows, must be the files that it was trained
+    on.
     """
+    return _prepared(recipe, checkpoint)[0]
+
+
+def _prepared(recipe: Recipe, checkpoint: Checkpoint | None) -> tuple[Prepared, dict[str, str]]:
+    """Return what :func:`prepared_alone` does, and the SHA-256 of the files that it read."""
     entropy = None if checkpoint is None else _entropy_of(checkpoint, recipe)
     is_whole = recipe.model.entropy is None or entropy is not None
     if is_whole and not any(is_open(stage.patch) for stage in recipe.model.stages):
-        return Prepared(recipe, entropy or {}, ())
+        return Prepared(recipe, entropy or {}, ()), {}
     with tempfile.TemporaryDirectory() as cache:
         sources = open_sources(recipe, Path(cache))
+        checksums = data_checksums(sources, recipe)
         if checkpoint is not None:
-            _check_same(sources, checkpoint)
-        return prepare(recipe, sources, entropy=entropy)
+            _check_same(sources, checksums, checkpoint)
+        return prepare(recipe, sources, entropy=entropy), checksums
 
 
 def _entropy_of(checkpoint: Checkpoint, recipe: Recipe) -> dict[str, Tensor] | None:
@@ -84,12 +94,15 @@ def _entropy_of(checkpoint: Checkpoint, recipe: Recipe) -> dict[str, Tensor] | N
     }
 
 
-def _check_same(sources: Sequence[Source], checkpoint: Checkpoint) -> None:
-    for source in sources:
-        expected = checkpoint.provenance.data_sha256.get(source.name)
-        if source.sha256 != expected:
+def _check_same(
+    sources: Sequence[Source], checksums: Mapping[str, str], checkpoint: Checkpoint
+) -> None:
+    known = checkpoint.provenance.data_sha256
+    genomes = {source.name for source in sources}
+    for name, checksum in checksums.items():
+        if known.get(name) != checksum and (name in genomes or name in known):
             raise CalibrationError(
-                f"{source.name}: isn't the file that checkpoint {checkpoint.recipe.name!r} was "
+                f"{name}: isn't the file that checkpoint {checkpoint.recipe.name!r} was "
                 "trained on (its SHA-256 differs), so that its training regions aren't known; put "
                 "that file back, or give a rule with its number that reads no other entropy model"
             )

@@ -47,7 +47,8 @@ class _RMSNorm(torch.autograd.Function):
         square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
         r = square.div_(x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight, r)
-        return (x * r).mul_(weight)
+        y: Tensor = (x * r).mul_(weight)
+        return y
 
     @staticmethod
     @torch.autograd.function.once_differentiable
