@@ -2,12 +2,12 @@
 
     python benchmarks/patch_quality.py
 
-Prints JSON, which ``--out`` keeps; exits 1 if a limit is missed, and names each that is. Entropy
-table and numbers come from training regions: the first 80 % of E. coli, and 40 Mb of human chr20
-where that is at hand ($HYENA_GLT_DATA, or ../shared/data). Patches are measured on the last 10 %,
-and on a megabase beside. A missing base is judged alone, in a window of its own that is read twice.
-The last part times patching against a step of training that it is part of; runs alternate, medians
-are compared.
+Prints JSON, which ``--out`` keeps; exits 1 if a limit is missed, and names each that is; means that
+are held to no limit stand apart, with the reason. Entropy table and numbers come from training
+regions: the first 80 % of E. coli, and 40 Mb of human chr20 where that is at hand
+($HYENA_GLT_DATA, or ../shared/data). Patches are measured on the last 10 %, and on a megabase
+beside. A missing base is judged alone, in a window of its own that is read twice. The last part
+times patching against a step of training that it is part of; runs alternate, medians are compared.
 """
 
 import argparse
@@ -63,6 +63,11 @@ RUNS = 7
 
 LEAST_SHARE_4_TO_12 = 0.95
 MOST_MEAN_OFF = 0.02
+MEAN_HELD = {"ecoli": CALIBRATED, "human": ("budget",)}
+WHY_MEANS_ARE_NOT_HELD = (
+    "a threshold in bits holds for sequence like that which it was found on, and closes more often "
+    "where sequence is harder to foresee; a chromosome changes along its length"
+)
 MOST_OVER_MEAN = {"ecoli": 1.1, "human": 1.3}
 MOST_STEP_SHARE = 0.03
 
@@ -270,8 +275,8 @@ def missed_limits(report: Mapping[str, Any]) -> list[str]:
             name = f"{genome}.{kind}"
             equal = figures["pieces_equal_whole"]
             checks.append((f"{name}.pieces_equal_whole", equal, equal))
-            off = abs(figures["mean_over_wanted"] - 1)
-            if genome == "ecoli" and kind in CALIBRATED:
+            if kind in MEAN_HELD[genome]:
+                off = abs(figures["mean_over_wanted"] - 1)
                 checks.append((f"{name}.mean_over_wanted", off, off <= MOST_MEAN_OFF))
         budget = report[genome]["budget"]
         share = budget["share_4_to_12_bp"]
@@ -288,6 +293,16 @@ def missed_limits(report: Mapping[str, Any]) -> list[str]:
     step_share = report["training_step"]["share"]
     checks.append(("training_step.share", step_share, step_share <= MOST_STEP_SHARE))
     return [f"{name}: {found}" for name, found, fine in checks if not fine]
+
+
+def means_without_limit(report: Mapping[str, Any]) -> dict[str, float]:
+    """Return how far means are from those that rules were calibrated to, where none is held."""
+    return {
+        f"{genome}.{kind}.mean_over_wanted": report[genome][kind]["mean_over_wanted"]
+        for genome, held in MEAN_HELD.items()
+        for kind in CALIBRATED
+        if kind not in held and not isinstance(report[genome], str)
+    }
 
 
 def rounded(value: Any) -> Any:
@@ -313,12 +328,16 @@ def main() -> int:
     missed = missed_limits(report)
     limits = {
         "ecoli.budget.share_4_to_12_bp": LEAST_SHARE_4_TO_12,
-        "ecoli.mean_over_wanted": f"1 +- {MOST_MEAN_OFF}",
+        "mean_over_wanted": {
+            genome: f"1 +- {MOST_MEAN_OFF}: {', '.join(held)}" for genome, held in MEAN_HELD.items()
+        },
         "busiest_window_over_mean": MOST_OVER_MEAN,
         "budget.agreement_behind_1000_bp": 1,
         "training_step.share": MOST_STEP_SHARE,
     }
-    report |= {"limits": limits, "missed": missed, "passed": not missed}
+    without_limit = {**means_without_limit(report), "why": WHY_MEANS_ARE_NOT_HELD}
+    report |= {"limits": limits, "without_limit": without_limit}
+    report |= {"missed": missed, "passed": not missed}
     show(rounded(report), arguments.out)
     return 1 if missed else 0
 

@@ -8,6 +8,9 @@ import numpy as np
 Found = Mapping[str, Any]
 Verdict = Literal["met", "not met", "not measured yet"]
 
+GIB = 1 << 30
+THRESHOLDS = ("entropy", "entropy_jump")
+CALIBRATED = (*THRESHOLDS, "budget")
 MB_50 = 50_000_000
 MB_1 = 1 << 20
 
@@ -148,6 +151,37 @@ def gain(name: str) -> Callable[[Found], float | None]:
     return read
 
 
+def patching_slowest(found: Found) -> float:
+    """Return the slowest rule's speed, whole or in pieces, Mb/s."""
+    return float(min(min(forms.values()) for forms in found["median_mb_per_s"].values()))
+
+
+def of_patches(genome: str, *path: str) -> Callable[[Found], float | None]:
+    """Return what reads a figure of a genome's patches; None where the genome wasn't there."""
+
+    def read(found: Found) -> float | None:
+        at = found[genome]
+        if isinstance(at, str):
+            return None
+        for key in path:
+            at = at[key]
+        return float(at)
+
+    return read
+
+
+def calibration_off(genome: str, kinds: tuple[str, ...]) -> Callable[[Found], float | None]:
+    """Return what reads by how much mean patches on a fresh region miss the wanted mean."""
+
+    def read(found: Found) -> float | None:
+        at = found[genome]
+        if isinstance(at, str):
+            return None
+        return float(max(abs(at[kind]["mean_over_wanted"] - 1) for kind in kinds))
+
+    return read
+
+
 def step_goals(benchmark: str) -> Iterator[Goal]:
     """Yield the goals of a training step, eager or compiled."""
     key = "patched_is_faster_by"
@@ -185,6 +219,57 @@ def memory_goals(benchmark: str) -> Iterator[Goal]:
 
 
 GOALS = (
+    Goal("patch_speed", "the slowest rule, Mb/s", patching_slowest, 5),
+    Goal(
+        "entropy_speed",
+        "k-mer tables counted, Mb/s",
+        lambda found: float(min(fit["count_mb_per_s"] for fit in found["fit"].values())),
+        8,
+    ),
+    Goal(
+        "entropy_speed",
+        "peak memory of fitting, GiB",
+        lambda found: float(max(fit["peak_bytes"] for fit in found["fit"].values()) / GIB),
+        1,
+        at_most=True,
+    ),
+    Goal(
+        "patch_quality",
+        "patching's share of a training step",
+        lambda found: float(found["training_step"]["share"]),
+        0.03,
+        at_most=True,
+    ),
+    Goal(
+        "patch_quality",
+        "budget: patches of 4 to 12 bp, E. coli",
+        of_patches("ecoli", "budget", "share_4_to_12_bp"),
+        0.95,
+    ),
+    *(
+        Goal(
+            "patch_quality",
+            f"budget: busiest 8 kb window over the mean, {name}",
+            of_patches(genome, "budget", "busiest_window_over_mean"),
+            limit,
+            at_most=True,
+        )
+        for genome, name, limit in (("ecoli", "E. coli", 1.1), ("human", "human", 1.3))
+    ),
+    *(
+        Goal(
+            "patch_quality",
+            f"mean patch on a fresh region, share off the wanted: {what}",
+            calibration_off(genome, kinds),
+            0.02,
+            at_most=True,
+        )
+        for genome, what, kinds in (
+            ("ecoli", "all rules, E. coli", CALIBRATED),
+            ("human", "budget, human", ("budget",)),
+            ("human", "rules with a threshold, human", THRESHOLDS),
+        )
+    ),
     *(
         Goal("operators", f"{form}'s time over ours, {how}, 64 kb, fp32", long_over(form, kind), n)
         for form, kind, how, n in (

@@ -125,6 +125,18 @@ def test_patches_have_the_wanted_mean_where_nothing_was_counted(
     assert below[1] < calibration.mean_bp < above[1]
 
 
+@pytest.mark.parametrize("kind", ["entropy", "budget"])
+def test_a_run_of_unknown_bases_moves_no_number(kind: str, bases: str, tmp_path: Path) -> None:
+    path = tmp_path / "genome.fa"
+    path.write_text(f">one\n{bases[:8000]}{'N' * 8000}{bases[8000:]}\n")
+    data = f"data={{genome: {path}, window_bp: 256, split: {{by: fraction, guard_bp: 10}}}}"
+    wanted = recipe(f"{{kind: {kind}, mean_bp: 5}}", data, "train.validation_bases=2000")
+    _, network = prepared(wanted, tmp_path)
+    fresh = validation_sample(wanted, open_sources(wanted, tmp_path), network)
+    (emission,) = emissions_of(network.patchers, fresh)
+    assert mean_patch_bp(emission) == pytest.approx(5, rel=0.1)  # of 2,000 bases
+
+
 def test_an_inner_stage_is_calibrated_inside_the_outer_one(tmp_path: Path) -> None:
     wanted = load_recipe(
         RECIPES / "two-stage.yaml",

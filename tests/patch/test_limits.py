@@ -1,6 +1,7 @@
 """Limits: left-greedy lengths, anchors, and a cap that keeps room for what is forced."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hyena_glt.config import BLOCK_BP
-from hyena_glt.patch import Limits, PatcherState, limit_patches, limit_patches_reference
+from hyena_glt.patch import (
+    Limits,
+    PatcherState,
+    limit_patches,
+    limit_patches_reference,
+    limits,
+)
 
 
 def standing_at(
@@ -143,6 +150,11 @@ def check_pieces(problem: Problem, cuts: set[int]) -> None:
     found, found_state = limit_patches(*given)
     assert torch.equal(found, expected)
     assert all(map(torch.equal, found_state, expected_state))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch.compiler, "is_compiling", lambda: True)
+        compiled, compiled_state = limit_patches(*given)
+    assert torch.equal(compiled, expected)
+    assert all(map(torch.equal, compiled_state, expected_state))
     pieces = []
     for start, end in pairwise(sorted({c for c in cuts if 0 < c < total} | {0, total})):
         closes, state = limit_patches(
@@ -176,6 +188,54 @@ def test_long_rows_over_several_blocks_are_limited_as_the_plain_loop_does(
     problem: Problem, cuts: set[int]
 ) -> None:
     check_pieces(problem, cuts)
+
+
+@pytest.fixture
+def rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many blocks are closed on their own in each round of a call under a cap."""
+    close_blocks, found = limits._close_blocks, list[int]()
+
+    def counted(blocks: Any, ways: Any, row: Tensor, at: Tensor) -> Any:
+        found.append(len(row))
+        return close_blocks(blocks, ways, row, at)
+
+    monkeypatch.setattr(limits, "_close_blocks", counted)
+    return found
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_only_a_block_that_lacks_room_and_those_that_it_puts_out_of_step_are_closed_again(
+    rows: int, rounds: list[int]
+) -> None:
+    total, row = 6 * BLOCK_BP, torch.arange(rows)
+    candidates = torch.rand(rows, total, generator=torch.Generator().manual_seed(0)) < 0.2
+    crowded = torch.arange(total) // BLOCK_BP % 3 == 1 + row[:, None] % 2
+    given = (
+        candidates | crowded,
+        torch.full((rows,), total),
+        standing_at((1 + 100 * row).tolist()),
+        Limits(2, 24, 250),
+    )
+    found, after = limit_patches(*given)
+    assert bool((after.overflow > 0).all())
+    assert 0 < sum(rounds) < 6 * rows
+    expected, expected_after = limit_patches_reference(*given)
+    assert torch.equal(found, expected)
+    assert all(map(torch.equal, after, expected_after))
+
+
+def test_blocks_that_never_fall_into_step_are_closed_a_few_times_each(rounds: list[int]) -> None:
+    blocks = 24
+    total = 1 + blocks * BLOCK_BP
+    # Every block is full, and the phase of its forced closes is handed on to the next.
+    candidates = (torch.arange(total) % (BLOCK_BP + 1) < 767)[None]
+    given = (candidates, torch.tensor([total]), standing_at([0]), Limits(64, 104, 11))
+    found, after = limit_patches(*given)
+    assert len(rounds) > blocks / 2
+    assert sum(rounds) < 9 * blocks
+    expected, expected_after = limit_patches_reference(*given)
+    assert torch.equal(found, expected)
+    assert all(map(torch.equal, after, expected_after))
 
 
 @pytest.mark.parametrize("cap", [None, 44])

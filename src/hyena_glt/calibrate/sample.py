@@ -32,11 +32,16 @@ class Sample(NamedTuple):
 
 
 def sample_of(recipe: Recipe, sources: Sequence[Source], network: HyenaGLT, bp: int) -> Sample:
-    """Return the first ``bp`` bases of the windows that training will read, or one pass of them."""
+    """Return the first ``bp`` bases of the windows that training will read, or one pass of them.
+
+    Windows that are unknown letters for the most part are left out, unless all are: a run of N has
+    patches of its own, and a rule found on it would miss its mean wherever there is sequence.
+    """
     there = sum(region.length_bp for source in sources for region in source.split.train)
     count = max(1, min(bp, there) // recipe.data.window_bp)
     windows = training_windows(sources, _unmasked(recipe), count)
-    return _sample([windows[i] for i in range(count)], network)
+    drawn = [windows[i] for i in range(count)]
+    return _sample([w for w in drawn if _is_known(w)] or drawn, network)
 
 
 def validation_sample(recipe: Recipe, sources: Sequence[Source], network: HyenaGLT) -> Sample:
@@ -62,6 +67,11 @@ def mean_patch_bp(emission: Emission) -> float:
     closed_bp = int(torch.where(emission.mask, index, 0).amax(1).sum())
     closes = int(emission.mask[:, 1:].sum())
     return closed_bp / closes if closes else float("inf")
+
+
+def _is_known(window: Window) -> bool:
+    """Whether at least half of a window's letters are those of the alphabet."""
+    return bool((window.target >= 0).mean() >= 0.5)
 
 
 def _unmasked(recipe: Recipe) -> Recipe:

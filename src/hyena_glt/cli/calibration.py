@@ -67,7 +67,8 @@ def show_calibration(found: Mapping[str, Any]) -> None:
     if found["number"] == "merges":
         typer.echo("how many byte pairs are merged; the merges themselves are in --json")
     else:
-        typer.echo(f"in a recipe: {found['number']}: {found['value']}")
+        limits = ", ".join(f"{name}: {found['patch'][name]}" for name in ("min_bp", "max_bp"))
+        typer.echo(f"in a recipe: {found['number']}: {found['value']}, {limits}")
 
 
 def _reopened(recipe: Recipe, mean_bp: float, source: str) -> dict[str, Any]:

@@ -11,6 +11,11 @@ from hyena_glt.checkpoint import Checkpoint, build_network, load_checkpoint
 from hyena_glt.cli.sources import read_recipe
 from hyena_glt.config import (
     BLOCK_BP,
+    BudgetPatchConfig,
+    CalibratedPatchConfig,
+    EntropyDualPatchConfig,
+    EntropyJumpPatchConfig,
+    EntropyPatchConfig,
     FixedPatchConfig,
     PatchConfig,
     Recipe,
@@ -26,7 +31,12 @@ from hyena_glt.tokenize import BOS
 _SYNCMER_K = (15, 21, 31)
 _NEAR = 0.1  # relative, of a syncmer's mean patch to the one asked for
 _RANDOM_BP = 20_000
-_ENTROPY_KINDS = ("entropy", "entropy_jump", "entropy_dual", "budget")
+_ENTROPY_KINDS: Mapping[str, type[CalibratedPatchConfig]] = {
+    "entropy": EntropyPatchConfig,
+    "entropy_jump": EntropyJumpPatchConfig,
+    "entropy_dual": EntropyDualPatchConfig,
+    "budget": BudgetPatchConfig,
+}
 
 
 class Patched(NamedTuple):
@@ -76,10 +86,13 @@ def other_patches(own: Patched, kind: str, mean_bp: float, device: str) -> Patch
 def alone(recipe: Recipe, patch: Mapping[str, Any], where: str) -> Recipe:
     """Return ``recipe`` with a network of no use but for the patches of one rule.
 
-    Raises RecipeError, with ``where``, for a rule that the recipe's sequences can't have.
+    Limits that ``patch`` leaves out of a rule that reads entropies go with its mean. Raises
+    RecipeError, with ``where``, for a rule that the recipe's sequences can't have.
     """
     data = recipe.model_dump(mode="json")
     kind = patch["kind"]
+    if kind in _ENTROPY_KINDS:
+        patch = {**_limits(kind, patch["mean_bp"], recipe.data.window_bp), **patch}
     entropy = data["model"]["entropy"]
     if kind in _ENTROPY_KINDS and entropy is None:
         entropy = {"kind": "conv" if recipe.modality == "protein" else "kmer"}
@@ -92,6 +105,9 @@ def alone(recipe: Recipe, patch: Mapping[str, Any], where: str) -> Recipe:
         "entropy": entropy if kind in _ENTROPY_KINDS else None,
     }
     data["objective"] = {"kind": "masked" if kind == "bpe" else "causal"}
+    # Nothing is trained, and not every rule goes with every way to train.
+    for setting in ("window_schedule", "segment_bp", "segment_gradient"):
+        del data["train"][setting]
     if kind != "track":
         data["side_information"] = False
         for source in (data["data"], *(data["data"]["mixture"] or ())):
@@ -147,9 +163,23 @@ def patch_of(kind: str, mean_bp: float) -> dict[str, Any]:
     return {"kind": kind, "mean_bp": mean_bp}
 
 
+def _limits(kind: str, mean_bp: float, window_bp: int) -> dict[str, int]:
+    """Return the limits of patches of ``mean_bp`` within windows: for 6, those of the kind."""
+    min_bp = _ENTROPY_KINDS[kind].model_fields["min_bp"].default
+    return {
+        "min_bp": max(1, min(min_bp, int(mean_bp / 2))),
+        "max_bp": min(_longest_bp(mean_bp), window_bp),
+    }
+
+
+def _longest_bp(mean_bp: float) -> int:
+    """Return the longest patch that leaves room for a mean of ``mean_bp``."""
+    return min(max(24, round(4 * mean_bp)), BLOCK_BP)
+
+
 def _syncmer(mean_bp: float) -> SyncmerPatchConfig:
     """Return the syncmers whose patches in random letters have the mean nearest to ``mean_bp``."""
-    max_bp = min(max(24, round(4 * mean_bp)), BLOCK_BP)
+    max_bp = _longest_bp(mean_bp)
     random = torch.randint(4, (1, _RANDOM_BP), generator=torch.Generator().manual_seed(0))
     ids = torch.cat([torch.tensor([[BOS]]), torch.tensor(list(b"ACGT"))[random]], 1)
     length = torch.tensor([ids.shape[1]])

@@ -112,6 +112,17 @@ def _least_from(values: Int[Tensor, "B S"]) -> Int[Tensor, "B S"]:
     return values
 
 
+class _Blocks(NamedTuple):
+    """The blocks of 1,024 bases that a call's rows reach into, and what they close."""
+
+    room: Int[Tensor, " bases"]  # most closes up to each base that leave enough for forced ones
+    start: Int[Tensor, "B blocks"]  # first positions; a row's first block may begin before the call
+    begun: Int[Tensor, "B blocks"]  # closes before the call
+    closes: Bool[Tensor, "B S"]  # S = L + 1: the last takes what is outside a block
+    last: Int[Tensor, "B edges"]  # the last close before each block, and behind them all
+    merged: Int[Tensor, "B blocks"]  # closes that the cap has merged
+
+
 def _capped(
     ways: list[_Way],
     length: Int[Tensor, " B"],
@@ -120,74 +131,129 @@ def _capped(
     limits: Limits,
     cap: int,
 ) -> tuple[Bool[Tensor, "B L"], PatcherState]:
-    """Closes under a cap, block by block, and the state with their counts.
+    """Closes under a cap, and the state with their counts.
 
-    Rows may stand at different bases: a round takes each row's next block, or its part of one.
+    Rows may stand at different bases, so that each has blocks of its own.
     """
     batch, total = ways[0][0].shape
-    width = min(BLOCK_BP, total)
-    offset = torch.arange(width, device=length.device)
-    closes = torch.zeros(batch, total + 1, dtype=torch.bool, device=length.device)
-    count, overflow = state.block_count, state.overflow
-    block_start = -((state.position - 1) % BLOCK_BP)
-    for _ in range(-(-(total + BLOCK_BP - 1) // BLOCK_BP)):
-        start = block_start.clamp(min=0)
-        index = start[:, None] + offset
-        inside = (index < total) & (index - block_start[:, None] < BLOCK_BP)
-        index = torch.where(inside, index, total)
-        part = [
-            (mask.gather(1, index.clamp(max=total - 1)) & inside, least) for mask, least in ways
-        ]
-        ahead_bp = BLOCK_BP - 1 - (index - block_start[:, None])  # bases behind, in the block
-        room = cap - ahead_bp // limits.max_bp
-        begun = torch.where(block_start >= 0, 0, count)
-        found, after, merged = _capped_block(part, closed_last - start, room, begun, cap)
-        closes = closes.scatter(1, index, found)
-        closed_last = torch.where(found, index, closed_last[:, None]).amax(1)
-        count = torch.where(start < length, after, count)
-        overflow = overflow + merged
-        block_start = block_start + BLOCK_BP
-    return closes[:, :total], state._replace(block_count=count, overflow=overflow)
+    index, base = (torch.arange(n, device=length.device) for n in (total, BLOCK_BP))
+    within = (state.position - 1) % BLOCK_BP
+    number = torch.arange(-(-(total + BLOCK_BP - 1) // BLOCK_BP), device=length.device)
+    start = number * BLOCK_BP - within[:, None]
+    blocks = _Blocks(
+        room=(cap - (BLOCK_BP - 1 - base) // limits.max_bp).int(),
+        start=start,
+        begun=torch.where(start < 0, state.block_count[:, None], 0),
+        closes=torch.zeros(batch, total + 1, dtype=torch.bool, device=length.device),
+        last=closed_last[:, None].expand(-1, len(number) + 1),
+        merged=torch.zeros_like(start),
+    )
+    if torch.compiler.is_compiling():
+        # What is computed may not hang on what is found: each row's blocks, one after another.
+        row = torch.arange(batch, device=length.device)
+        for at in range(len(number)):
+            blocks = _close_blocks(blocks, ways, row, torch.full_like(row, at))
+    else:
+        blocks = _settle(*_close_without_cap(blocks, ways), ways)
+    closes = blocks.closes[:, :total]
+    reached = ((within + length - 1).clamp(min=0) // BLOCK_BP)[:, None]
+    inside = index >= start.gather(1, reached)
+    count = blocks.begun.gather(1, reached)[:, 0] + (closes & inside).sum(1)
+    is_full = blocks.merged.gather(1, reached)[:, 0] > 0
+    count = torch.where(is_full, cap, count.clamp(max=cap))
+    return closes, state._replace(
+        block_count=torch.where(length > 0, count, state.block_count),
+        overflow=state.overflow + blocks.merged.sum(1),
+    )
 
 
-def _capped_block(
-    ways: list[_Way],
-    closed_last: Int[Tensor, " B"],
-    room: Int[Tensor, "B L"],
-    count: Int[Tensor, " B"],
-    cap: int,
-) -> tuple[Bool[Tensor, "B L"], Int[Tensor, " B"], Int[Tensor, " B"]]:
-    """Return (closes within one block, its count after them, closes that were merged).
+def _close_without_cap(
+    blocks: _Blocks, ways: list[_Way]
+) -> tuple[_Blocks, Bool[Tensor, "B blocks"]]:
+    """Return (``blocks`` with what they close without a cap, which of them lack room for it)."""
+    closes = _orbit(ways, blocks.last[:, 0])
+    total = closes.shape[1]
+    edge = F.pad(blocks.start, (0, 1), value=total).clamp(0, total)
+    last = _last_before(closes, blocks.last[:, 0]).gather(1, edge)
+    base = torch.arange(total, device=closes.device) - blocks.start[:, :1]
+    block = base // BLOCK_BP
+    count = F.pad(closes.cumsum(1), (1, 0))  # of the closes before each position
+    before = count.gather(1, edge[:, :-1]) - blocks.begun
+    counted = count[:, 1:] - before.gather(1, block)
+    # Forced closes need no room: a block that lacks it for them alone is found as it was.
+    lacks = closes & (counted > blocks.room[base % BLOCK_BP])
+    lacking = torch.zeros_like(before).scatter_add(1, block, lacks.long()) > 0
+    return blocks._replace(closes=F.pad(closes, (0, 1)), last=last.long()), lacking
 
-    ``room`` is the most closes up to each position that leave enough for those that may be forced.
+
+def _settle(blocks: _Blocks, lacking: Bool[Tensor, "B blocks"], ways: list[_Way]) -> _Blocks:
+    """Return ``blocks`` after closing those that are ``lacking``, and what hangs on them.
+
+    A block hangs on those before it by their last close alone, and most often falls into step
+    behind another one. So all that are to be closed are closed at once, behind the last close that
+    is known, and again where that has changed since; the first of each row for good. Each round
+    takes fewer, as blocks that never fall into step would be closed again and again.
+    """
+    never = blocks.closes.shape[1]
+    behind = torch.where(lacking, never, blocks.last[:, :-1])
+    most = 2 * lacking.shape[1]
+    while bool((waiting := behind != blocks.last[:, :-1]).any()):
+        taken = waiting & (waiting.cumsum(1) <= most)
+        behind = torch.where(taken, blocks.last[:, :-1], behind)
+        blocks = _close_blocks(blocks, ways, *taken.nonzero(as_tuple=True))
+        most -= most // 4
+    return blocks
+
+
+def _close_blocks(
+    blocks: _Blocks, ways: list[_Way], row: Int[Tensor, " some"], at: Int[Tensor, " some"]
+) -> _Blocks:
+    """Return ``blocks`` after closing, for each ``row``, block ``at`` behind its last close.
+
     Up to the first close without room the uncapped ones stand; from it on the forced ones do.
     """
-    total = room.shape[1]
-    index = torch.arange(total, device=room.device)
-    (_, max_bp), *chosen = ways
-    uncapped = _orbit(ways, closed_last)
-    counted = count[:, None] + uncapped.long().cumsum(1)
-    is_short = _open_bp(uncapped, closed_last) < max_bp
-    full = torch.where(uncapped & is_short & (counted > room), index, total).amin(1)
-    stands = uncapped & (index < full[:, None])
-    closed_last_standing = torch.where(stands, index, closed_last[:, None]).amax(1)
-    rest = index >= full[:, None]
-    closes = stands | _orbit([(ways[0][0] & rest, max_bp)], closed_last_standing)
-    open_bp = _open_bp(closes, closed_last)
-    merged = torch.zeros_like(closes)
-    for mask, least_bp in chosen:
-        merged = merged | (mask & (open_bp >= least_bp))
-    merged = merged & rest & (open_bp < max_bp)
-    after = torch.where(full < total, cap, counted[:, -1].clamp(max=cap))
-    return closes, after, merged.sum(1)
+    (may, max_bp), *_ = ways
+    total = may.shape[1]
+    start = blocks.start[row, at]
+    first = start.clamp(min=0)
+    closed_last = blocks.last[row, at] - first
+    index = torch.arange(min(BLOCK_BP, total), dtype=torch.int32, device=row.device)
+    base = (first - start).int()[:, None] + index
+    inside = (base < BLOCK_BP) & (index < (total - first)[:, None])
+    # All rows are one list, so that an index of 32 bits will do.
+    cell = torch.where(inside, (row * total + first).int()[:, None] + index, 0).view(-1)
+    part = [
+        (mask.reshape(-1).index_select(0, cell).view(base.shape) & inside, least_bp)
+        for mask, least_bp in ways
+    ]
+    closes = _orbit(part, closed_last)
+    last = _last_before(closes, closed_last)
+    counted = blocks.begun[row, at].int()[:, None] + closes.cumsum(1, dtype=torch.int32)
+    room = blocks.room.index_select(0, base.clamp(max=BLOCK_BP - 1).view(-1)).view(base.shape)
+    lacks = closes & (index - last[:, :-1] < max_bp) & (counted > room)
+    full = torch.where(lacks, index, len(index)).amin(1)[:, None]
+    rest = index >= full
+    forced = _orbit([(part[0][0] & rest, max_bp)], last.gather(1, full.long())[:, 0].long())
+    closes = torch.where(rest, forced, closes)
+    last = _last_before(closes, closed_last)
+    open_bp = index - last[:, :-1]
+    wanted = torch.zeros_like(closes)
+    for mask, least_bp in part[1:]:
+        wanted = wanted | (mask & (open_bp >= least_bp))
+    merged = wanted & rest & (open_bp < max_bp)
+    position = torch.where(inside, first[:, None] + index, total)
+    return blocks._replace(
+        closes=blocks.closes.index_put((row[:, None], position), closes),
+        last=blocks.last.index_put((row, at + 1), first + last[:, -1]),
+        merged=blocks.merged.index_put((row, at), merged.sum(1)),
+    )
 
 
-def _open_bp(closes: Bool[Tensor, "B L"], closed_last: Int[Tensor, " B"]) -> Int[Tensor, "B L"]:
-    """Bases of the patch that each position is in, from its start to that position."""
-    index = torch.arange(closes.shape[1], device=closes.device)
-    closed = torch.where(closes, index, closed_last[:, None])
-    before = torch.cat([closed_last[:, None], closed.cummax(1).values[:, :-1]], 1)
-    return index - before
+def _last_before(closes: Bool[Tensor, "B L"], closed_last: Int[Tensor, " B"]) -> Int[Tensor, "B S"]:
+    """The last close before each position, and before the end: S = L + 1."""
+    index = torch.arange(closes.shape[1], dtype=torch.int32, device=closes.device)
+    before = closed_last.int()[:, None]
+    return torch.cat([before, torch.where(closes, index, before).cummax(1).values], 1)
 
 
 def limit_patches_reference(
