@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from measuring.kept import add_out, show
+from measuring.machine import here
 
 from hyena_glt.config import ConvEntropyConfig, EntropyConfig, KmerEntropyConfig
 from hyena_glt.model.entropy import EntropyModel, build_entropy, kmer_entropy_reference
@@ -140,6 +141,8 @@ def main() -> int:
         and min(speed for name, speed in mb_per_s.items() if name != "conv") >= READ_LIMIT_MB_PER_S
     )
     report = {
+        "machine": here(),
+        "threads": 1,
         "length_bp": arguments.length_bp,
         "fit": fits,
         "median_read_mb_per_s": mb_per_s,

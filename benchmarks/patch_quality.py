@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int64, UInt8
 from measuring.kept import add_out, show
+from measuring.machine import here
 
 from hyena_glt.calibrate import Sample, prepare
 from hyena_glt.calibrate.sample import emissions_of
@@ -320,6 +321,8 @@ def main() -> int:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         report: dict[str, Any] = {
+            "machine": here(),
+            "threads": 1,
             "wanted_mean_bp": MEAN_BP,
             "ecoli": of_ecoli(Path(folder)),
             "human": of_human(Path(folder)),

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from measuring.kept import add_out, show
+from measuring.machine import here
 from torch import Tensor
 
 from hyena_glt.config import (
@@ -177,6 +178,8 @@ def main() -> int:
     without_limit = {TIGHT: mb_per_s.pop(TIGHT)}
     passed = min(min(forms.values()) for forms in mb_per_s.values()) >= LIMIT_MB_PER_S
     report = {
+        "machine": here(),
+        "threads": 1,
         "length_bp": LENGTH_BP,
         "piece_bp": PIECE,
         "runs": RUNS,

@@ -10,6 +10,7 @@ from measuring.goals import GOALS, Found, Goal, measured
 
 NOT_MEASURED = "not measured yet"
 OURS = ("patched", "flat")
+MIB = 1 << 20
 
 Kept = Mapping[str, Found]
 
@@ -132,6 +133,65 @@ def _plotted(name: str, title: str, found: Found) -> list[str]:
 def _slope(points: list[tuple[float, float]]) -> str:
     value = plots.slope(points)
     return "" if value is None else f"{round(value, 2) + 0.0:.2f}"  # without a minus before 0
+
+
+def patch_speed(found: Found) -> list[str]:
+    """Return each rule's speed, whole and in pieces."""
+    speeds = {**found["median_mb_per_s"], **found["median_mb_per_s_without_limit"]}
+    rows = [
+        [name, f"{found['mean_bp'][name]:.2f}", f"{of['whole']:.1f}", f"{of['pieces']:.1f}"]
+        for name, of in speeds.items()
+    ]
+    unheld = ", ".join(found["median_mb_per_s_without_limit"])
+    return [
+        f"{found['length_bp'] / 1e6:.2f} Mb of E. coli, {_threads(found)}, medians of "
+        f"{found['runs']} runs; what reads entropies is timed with its k-mer table. "
+        f"Held to no limit, since its cap binds: {unheld}.",
+        table(["rule", "mean patch, bp", "whole, Mb/s", "in pieces, Mb/s"], rows),
+    ]
+
+
+def entropy_speed(found: Found) -> list[str]:
+    """Return speed and memory of fitting tables, and speed of reading models."""
+    fits = [
+        [
+            name.replace("kmer_", ""),
+            f"{of['count_mb_per_s']:.1f}",
+            f"{of['table_s']:.1f}",
+            f"{of['peak_bytes'] / MIB:,.0f}",
+        ]
+        for name, of in found["fit"].items()
+    ]
+    reads = [[name, f"{speed:.2f}"] for name, speed in found["median_read_mb_per_s"].items()]
+    return [
+        f"Tables of k-mers fitted to {found['length_bp'] / 1e6:.0f} Mb, {_threads(found)}.",
+        table(["k", "counted, Mb/s", "entropies, s", "peak MiB"], fits),
+        table(["model", "read, Mb/s"], reads),
+    ]
+
+
+def patch_quality(found: Found) -> list[str]:
+    """Return what patches are like on regions that nothing was counted on."""
+    rows = [
+        [
+            genome,
+            kind,
+            f"{of['mean_over_wanted']:.3f}",
+            f"{of['share_4_to_12_bp']:.3f}",
+            f"{of['busiest_window_over_mean']:.2f}",
+        ]
+        for genome in ("ecoli", "human")
+        if not isinstance(found[genome], str)
+        for kind, of in found[genome].items()
+    ]
+    head = ["genome", "rule", "mean over the wanted", "of 4 to 12 bp", "busiest 8 kb over the mean"]
+    step = found["training_step"]
+    return [
+        f"Patches of {found['wanted_mean_bp']} bp wanted. A training step takes "
+        f"{step['step_s']:.2f} s, of which {step['share']:.1%} is patching. A threshold's mean on "
+        f"human is held to no limit: {found['without_limit']['why']}.",
+        table(head, rows),
+    ]
 
 
 def operators(found: Found) -> list[str]:
@@ -354,11 +414,15 @@ def _number(value: float) -> str:
 def _kept_by(name: str, options: str = "--long") -> str:
     """The command that measures, and keeps the JSON under ``name``."""
     script = {"train_step_compiled": "train_step", "stream_chr20": "stream"}.get(name, name)
-    return f"python benchmarks/{script}.py {options} --out benchmarks/results/{name}.json"
+    command = f"python benchmarks/{script}.py {options}".strip()
+    return f"{command} --out benchmarks/results/{name}.json"
 
 
 CHR20 = "human_chr20_grch37/chr20_1-50000000.fa.gz"
 SECTIONS = {
+    "patch_speed": Section("Patching", (_kept_by("patch_speed", ""),), patch_speed),
+    "entropy_speed": Section("Entropy models", (_kept_by("entropy_speed", ""),), entropy_speed),
+    "patch_quality": Section("Patches", (_kept_by("patch_quality", ""),), patch_quality),
     "operators": Section("Operators", (_kept_by("operators"),), operators),
     "train_step": Section("Training steps", (_kept_by("train_step"),), train_step),
     "train_step_compiled": Section(

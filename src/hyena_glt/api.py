@@ -15,9 +15,9 @@ from hyena_glt.checkpoint import Checkpoint, build_network, load_checkpoint
 from hyena_glt.config import Precision, Recipe
 from hyena_glt.embed import Layer, Pool, embed_sequences, layers_of
 from hyena_glt.errors import DeviceError, KernelError, SequenceError
-from hyena_glt.generate import Sample, sample
+from hyena_glt.generate import ROWS, Sample, sample
 from hyena_glt.io import Reference, Variant
-from hyena_glt.model import HyenaGLT
+from hyena_glt.model import HyenaGLT, compile_readings
 from hyena_glt.score import (
     WINDOW_BP,
     Effect,
@@ -31,17 +31,24 @@ from hyena_glt.score import (
     surprisal_bits,
     write_effects,
 )
+from hyena_glt.stream import PIECE_BP
 
 
 class LoadedModel:
     """A trained model, ready to be asked. Made by :func:`load`."""
 
     def __init__(
-        self, checkpoint: Checkpoint, device: str = "cpu", precision: Precision = "fp32"
+        self,
+        checkpoint: Checkpoint,
+        device: str = "cpu",
+        precision: Precision = "fp32",
+        compile: bool = False,
     ) -> None:
         self.checkpoint = checkpoint
         self.network: HyenaGLT = build_network(checkpoint).to(device)
         self.network.precision = precision
+        # Whether calls whose shape comes again and again are compiled.
+        self.compiled = compile and compile_readings(self.network, device, PIECE_BP)
 
     @property
     def recipe(self) -> Recipe:
@@ -94,7 +101,8 @@ class LoadedModel:
         the old ones.
         """
         device = str(next(self.network.parameters()).device)
-        return LoadedModel(repatched(self.checkpoint, overrides), device, self.precision)
+        checkpoint = repatched(self.checkpoint, overrides)
+        return LoadedModel(checkpoint, device, self.precision, self.compiled)
 
     def score_substitutions(
         self, window: str, substitutions: Sequence[Substitution], both_strands: bool | None = None
@@ -167,13 +175,15 @@ class LoadedModel:
         start: str = "",
         stop_codon: bool = False,
         max_homopolymer_bp: int | None = None,
+        rows: int = ROWS,
     ) -> list[Sample]:
         """Return ``count`` sampled continuations of each prompt, prompt by prompt.
 
         A sample holds its prompt, the letters that followed, the ln p of each under the model, and
         whether a stop codon ended it. It begins with ``start``, never completes a motif of
         ``forbid`` nor a longer run of one letter than ``max_homopolymer_bp``, and ends with its
-        first stop codon in frame where ``stop_codon`` says so; more in
+        first stop codon in frame where ``stop_codon`` says so. ``rows`` samples are drawn side by
+        side; how many changes none of them. More in
         ``hyena_glt.generate.sample_stream``, which yields samples one by one.
         Raises SamplingError for a setting out of its range or without effect, SequenceError for a
         prompt that can't be read, DirectionError for a bidirectional model.
@@ -191,22 +201,34 @@ class LoadedModel:
             start=start,
             stop_codon=stop_codon,
             max_homopolymer_bp=max_homopolymer_bp,
+            rows=rows,
         )
 
 
-def load(path: str | Path, device: str = "cpu", precision: Precision = "fp32") -> LoadedModel:
+def load(
+    path: str | Path,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    compile: bool = False,
+) -> LoadedModel:
     """Return the model in the checkpoint folder ``path``.
 
     With ``precision`` bf16 all that it is asked runs matrix products in bf16, with weights, states,
     sums and logits in fp32: faster where the processor has units for it, and nearly the same
     numbers.
 
+    With ``compile`` calls whose shape comes again and again are compiled: pieces of sequences of
+    8,192 bp or more, windows of one length, variants. The numbers are the same to rounding. A shape
+    takes a minute or more once, so that it pays in long runs; ``embed`` and ``generate`` run as
+    without. Where it can't be done or would cost more than it saves, a RuntimeWarning says so and
+    the model's ``compiled`` is false.
+
     Raises CheckpointError for a folder that is no checkpoint or a damaged one, DeviceError for a
     device that isn't there, KernelError for a precision that there isn't.
     """
     check_device(device)
     check_precision(precision)
-    return LoadedModel(load_checkpoint(Path(path)), device, precision)
+    return LoadedModel(load_checkpoint(Path(path)), device, precision, compile)
 
 
 @overload

@@ -158,7 +158,55 @@ def of_quality() -> dict[str, Any]:
     return {"not_run": ["flat/1e-3/1"], "contenders": found}
 
 
+def of_patch_speed() -> dict[str, Any]:
+    return {
+        "machine": MACHINE,
+        "threads": 1,
+        "length_bp": 1 << 20,
+        "runs": 9,
+        "mean_bp": {"fixed": 6.0, "budget": 6.01, "budget, cap 170": 6.2},
+        "median_mb_per_s": {
+            "fixed": {"whole": 30.0, "pieces": 20.0},
+            "budget": {"whole": 7.0, "pieces": 4.9},
+        },
+        "limit_mb_per_s": 5,
+        "median_mb_per_s_without_limit": {"budget, cap 170": {"whole": 3.0, "pieces": 2.0}},
+    }
+
+
+def of_entropy_speed() -> dict[str, Any]:
+    fit = {"count_mb_per_s": 9.0, "table_s": 1.5, "peak_bytes": 1 << 29}
+    return {
+        "machine": MACHINE,
+        "threads": 1,
+        "length_bp": 40_000_000,
+        "fit": {"kmer_8": fit, "kmer_12": fit | {"count_mb_per_s": 8.0, "peak_bytes": 1 << 30}},
+        "limits": {"kmer_read_mb_per_s": 5},
+        "median_read_mb_per_s": {"kmer_12": 11.0, "conv": 0.5},
+    }
+
+
+def of_patch_quality() -> dict[str, Any]:
+    figures = {"mean_over_wanted": 1.01, "share_4_to_12_bp": 0.96, "busiest_window_over_mean": 1.2}
+    return {
+        "machine": MACHINE,
+        "threads": 1,
+        "wanted_mean_bp": 6,
+        "ecoli": dict.fromkeys(("budget", "entropy", "entropy_jump"), figures),
+        "human": {
+            "budget": figures,
+            "entropy": figures | {"mean_over_wanted": 0.95},
+            "entropy_jump": figures,
+        },
+        "without_limit": {"why": "sequence differs"},
+        "training_step": {"step_s": 0.5, "share": 0.031},
+    }
+
+
 KEPT: dict[str, dict[str, Any]] = {
+    "patch_speed": of_patch_speed(),
+    "entropy_speed": of_entropy_speed(),
+    "patch_quality": of_patch_quality(),
     "operators": of_operators(),
     "train_step": of_train_step(),
     "stream": of_stream(),
@@ -184,6 +232,17 @@ def test_goals_are_set_beside_what_was_measured() -> None:
     steps = "Training steps:"
     missed = "**not met**"
     expected = {
+        "Patching: the slowest rule, Mb/s": ["4.9", missed],
+        "Entropy models: k-mer tables counted, Mb/s": ["8", "met"],
+        "Entropy models: peak memory of fitting, GiB": ["1", "met"],
+        "Patches: patching's share of a training step": ["0.031", missed],
+        "Patches: budget: busiest 8 kb window over the mean, human": ["1.2", "met"],
+        "Patches: mean patch on a fresh region, share off the wanted: budget, human": [
+            "0.01",
+            "met",
+        ],
+        "Patches: mean patch on a fresh region, share off the wanted: rules with a threshold, "
+        "human": ["0.05", missed],
         f"{steps} speed over the Transformer's, 8 kb, bf16": ["20", "met, and the aim"],
         f"{steps} speed over the Transformer's, 32 kb, bf16": ["49.9", missed],
         f"{steps} speed over the Transformer's, 32 kb, fp32": ["not measured yet", ""],
@@ -243,6 +302,9 @@ def test_what_was_not_measured_is_shown_with_its_command() -> None:
 def test_sections_show_speed_memory_ratios_and_slopes() -> None:
     text = page.page_text(KEPT)
     for line in (
+        "| budget, cap 170 | 6.20 | 3.0 | 2.0 |",
+        "| 12 | 8.0 | 1.5 | 1,024 |",
+        "| human | entropy | 0.950 | 0.960 | 1.20 |",
         "| row, bp | rows | precision | patched | flat | hyena2 | transformer |",
         "| 8,192 | 1 | bf16 | 80.0 | 20.0 (4.0x) | 10.0 (8.0x) | 4.0 (20.0x) |",
         "| 32,768 | 1 | bf16 | 600 (300) | 1,200 (900) | 2,000 (1,700) |  |",
@@ -262,7 +324,11 @@ def test_sections_show_speed_memory_ratios_and_slopes() -> None:
         "![Training steps: against length, on logarithmic axes](train_step.png)",
     ):
         assert line in text.splitlines(), line
-    assert "- processor abacus, cores 2: Operators (1 thread); Training steps (2 threads);" in text
+    beside = "Patching (1 thread); Entropy models (1 thread); Patches (1 thread)"
+    assert (
+        f"- processor abacus, cores 2: {beside}; Operators (1 thread); Training steps (2 threads);"
+        in text
+    )
     assert "1 runs have not been done" in text
 
 
@@ -360,7 +426,8 @@ def test_the_exit_code_is_that_of_the_worst(
 
 def test_every_benchmark_is_in_the_short_run_and_takes_a_file() -> None:
     scripts = {path.stem for path in BENCHMARKS.glob("*.py")}
-    assert scripts - set(short_forms.HEADLINES) == {"patchers", "plots", "quality", "speed"}
+    others = {"patchers", "plots", "quality", "speculation", "speed"}
+    assert scripts - set(short_forms.HEADLINES) == others
     for name in short_forms.HEADLINES:
         assert "add_out(parser)" in (BENCHMARKS / f"{name}.py").read_text(), name
 
@@ -378,6 +445,9 @@ def test_headlines_are_what_the_json_says() -> None:
         "decode": "far 0.99x near, 64 rows 11.0x one, 2.0x transformer at 1 kb",
         "vep": "0.40 of six windows, 0.67 of four",
         "long_step": "in segments: 1.00x the time, 1.00x the memory",
+        "patch_speed": "1.0x the limit",
+        "entropy_speed": "2.2x the limit",
+        "patch_quality": "patching: 3.1% of a step",
     }
 
 

@@ -32,8 +32,13 @@ train: {bases: 512, batch_windows: 2, validate_every_steps: 2, validation_bases:
 """
 
 
-def save(folder: Path, modality: str, direction: str = "causal", **model: Any) -> Path:
-    """Save an untrained network of ``modality`` in ``folder``; ``model`` is said of its recipe."""
+def save(
+    folder: Path, modality: str, direction: str = "causal", *, gate: float = 0.0, **model: Any
+) -> Path:
+    """Save an untrained network of ``modality`` in ``folder``; ``model`` is said of its recipe.
+
+    Its ``gate`` is shut, as training finds it: what patches say is then left out.
+    """
     data = yaml.safe_load(RECIPE)
     data["modality"] = modality
     data["model"] |= {"direction": direction, **model}
@@ -42,10 +47,14 @@ def save(folder: Path, modality: str, direction: str = "causal", **model: Any) -
     if modality == "protein":
         data["model"]["embed"] = {}
         data["data"]["reverse_complement"] = False
+    if any(stage["patch"]["kind"] == "track" for stage in data["model"]["stages"]):
+        data["side_information"] = True
+        data["data"]["track"] = "TRACK"
     recipe = recipe_from(data, "test")
     torch.manual_seed(0)
     network = HyenaGLT(recipe.model, recipe.modality)
     torch.nn.init.normal_(network.head.out.weight)
+    torch.nn.init.constant_(network.hierarchy.gate, gate)
     if network.entropy is not None:
         network.entropy.fit([np.frombuffer(b"ACGTTGCATTTACGACG" * 20, np.uint8)])
     provenance = Provenance(

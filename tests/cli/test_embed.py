@@ -95,6 +95,7 @@ def test_another_layer_is_another_width(
     result = run("embed", checkpoint, fasta, "--out", out, "--layer", "encoder.-1", "--json")
     assert json.loads(result.stdout) == {
         "out": str(out),
+        "precision": "fp32",
         "sequences": 3,
         "length_bp": 37,
         "layer": "encoder.0",

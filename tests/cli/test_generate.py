@@ -9,6 +9,8 @@ import pytest
 
 import hyena_glt as glt
 from cli.asking import Run
+from cli.test_mistakes import refused
+from hyena_glt.cli import samples
 from hyena_glt.errors import SamplingError
 from hyena_glt.generate import Sample
 from hyena_glt.io import Record, read_fasta
@@ -125,25 +127,63 @@ def test_constraints_are_kept_and_ends_are_told(run: Run, checkpoint: Path, tmp_
     assert json.loads(run(*command, *options, "--json").stdout)["at_stop_codon"] > 0
 
 
-def test_samples_are_written_one_at_a_time_and_no_file_is_left_behind_a_failure(
-    run: Run, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["g.fa", "g.fa.gz"])
+def test_samples_can_be_seen_under_way_and_stay_where_a_run_is_stopped(
+    run: Run, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     expected = asked(checkpoint, "", count=3)
-    alive: list[int] = []
+    part = tmp_path / f"{name}.part"
+    monkeypatch.setattr(samples, "_FLUSH_S", 0.0)
 
     def stream(*_: object, **__: object) -> Iterator[Sample]:
-        for sample in expected:
-            (aside,) = (path for path in tmp_path.iterdir() if path.suffix == ".fa")
-            alive.append(aside.stat().st_size)
+        for number, sample in enumerate(expected):
+            if number and part.suffixes == [".fa", ".part"]:  # bgzip shows whole blocks alone
+                assert len(list(read_fasta(part))) == number
             yield sample
         raise SamplingError("no more")
 
-    monkeypatch.setattr("hyena_glt.generate.sample_stream", stream)
-    result = run("generate", checkpoint, "--length-bp", 30, "-n", 3, "--out", tmp_path / "g.fa")
+    command = ("generate", checkpoint, "--length-bp", 30, "-n", 3, "--out", tmp_path / name)
+    with monkeypatch.context() as stopped:
+        stopped.setattr("hyena_glt.generate.sample_stream", stream)
+        result = run(*command)
     assert result.exit_code == 1
     assert "no more" in result.stderr
-    assert len(alive) == 3
+    assert list(tmp_path.iterdir()) == [part]
+    kept = [record.sequence for record in read_fasta(part)]
+    assert kept == [sample.sequence for sample in expected]
+    refused(run(*command), f"{name}.part: holds the samples of a run that was stopped")
+    part.unlink()
+    assert run(*command).exit_code == 0
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
+    assert [record.sequence for record in read_fasta(tmp_path / name)] == kept
+
+
+def test_a_run_that_fails_before_its_first_sample_leaves_nothing(
+    run: Run, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stream(*_: object, **__: object) -> Iterator[Sample]:
+        raise SamplingError("none")
+        yield
+
+    monkeypatch.setattr("hyena_glt.generate.sample_stream", stream)
+    out = tmp_path / "g.fa"
+    refused(run("generate", checkpoint, "--length-bp", 30, "--out", out), "none")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_samples_go_to_standard_output_where_that_is_asked_for(
+    run: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    """As to a file, with the summary on standard error; and however many are drawn together."""
+    out = tmp_path / "g.fa"
+    command = ("generate", checkpoint, "--length-bp", 70, "-n", 3, "--out")
+    assert run(*command, out).exit_code == 0
+    result = run(*command, "-", "--rows", 2)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == out.read_text()
+    assert "3 samples of 70 letters" in result.stderr
+    assert list(tmp_path.iterdir()) == [out]
+    refused(run(*command, "-", "--json"), "use one", code=2)
 
 
 def test_a_constraint_that_can_not_be_is_refused_by_name(

@@ -63,3 +63,17 @@ def test_the_forms_of_convolutions_can_be_asked_for(run: Run, recipe: Path) -> N
     shown = run(*asked, "--kernels").stdout
     assert "toeplitz" in shown
     assert "chunked" in shown
+
+
+def test_a_window_of_attention_has_its_price_shown(run: Run, recipe: Path) -> None:
+    """What the refusal of ``window_bp: null`` says that a window costs."""
+    layers = ("model.backbone.layout=A", "data.window_bp=1024")
+    bytes_a_row = {}
+    for window_bp in (512, 1024):
+        mixers = f"model.mixers={{A: {{window_bp: {window_bp}, heads: 4, kv_heads: 2}}}}"
+        result = run("info", recipe, *layers, mixers, "--json")
+        assert result.exit_code == 0, result.output
+        bytes_a_row[window_bp] = json.loads(result.stdout)["state_bytes_per_row"]
+    positions = -(-1024 // 3) - -(-512 // 3)  # patches of 3 bp
+    # Numbers of 4 bytes, and 8 for where a position stands.
+    assert bytes_a_row[1024] - bytes_a_row[512] == positions * (4 * 2 * 2 * 16 // 4 + 8)

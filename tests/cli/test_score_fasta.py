@@ -8,8 +8,10 @@ import pytest
 
 import hyena_glt as glt
 from cli.asking import Run
+from hyena_glt import api
 from hyena_glt.cli import records
 from hyena_glt.io import read_fasta
+from hyena_glt.model import HyenaGLT
 
 Rows = list[list[str]]
 
@@ -121,12 +123,36 @@ def test_json_is_the_summary_and_nothing_else(
     assert bits == pytest.approx(-loglik / math.log(2) / summary["scored_bp"])
     assert summary == {
         "out": str(out),
+        "precision": "fp32",
         "sequences": 3,
         "length_bp": 37,
         "scored_bp": 32,
         "renamed_contigs": {},
         "intervals_left_out": [],
     }
+
+
+def test_every_verb_of_score_can_ask_for_a_compiled_model(
+    run: Run, checkpoint: Path, fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def compile_readings(network: HyenaGLT, device: str, piece_bp: int) -> bool:
+        asked.append(verb)
+        return True
+
+    monkeypatch.setattr(api, "compile_readings", compile_readings)
+    bed, vcf = tmp_path / "r.bed", tmp_path / "v.vcf"
+    bed.write_text("chr2\t0\t2\n")
+    vcf.write_text("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
+    genome = ("--genome", fasta)
+    verbs = {"fasta": (fasta,), "vcf": (vcf, *genome), "saturation": (*genome, "--bed", bed)}
+    for verb, inputs in verbs.items():
+        for options in ([], ["--compile"]):
+            out = tmp_path / "out.tsv"
+            result = run("score", verb, checkpoint, *inputs, *options, "--out", out)
+            assert result.exit_code == 0, result.output
+    assert asked == list(verbs)
 
 
 def test_nothing_scored_is_null_in_json_and_na_in_words(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 import pytest
+import torch
 from forks import dies
 
 import hyena_glt as glt
@@ -29,7 +30,7 @@ FILES = {
     "bases": ("score", "fasta", "--per-base", "--precision", "bf16", "t.tsv"),
     "bins": ("embed", "--bin-bp", "100", "--both-strands", "e.parquet"),
     "patches": ("embed", "--pool", "patch", "--precision", "bf16", "e.npz"),
-    "maps": ("patch", "map"),
+    "maps": ("patch", "map", "--precision", "bf16"),
 }
 
 
@@ -295,8 +296,10 @@ def test_maps_are_those_of_the_plain_verb(
 
 
 def test_another_model_or_file_does_not_go_on(
-    run: Run, checkpoint: Path, genome: Path, tmp_path: Path
+    run: Run, checkpoint: Path, genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CXX", "true")
+    monkeypatch.setattr(torch, "compile", lambda forward, dynamic: forward)
     out = tmp_path / "t.tsv"
 
     def score(model: Path, *options: object) -> Any:
@@ -310,6 +313,7 @@ def test_another_model_or_file_does_not_go_on(
         score(checkpoint, "--resume", "--precision", "bf16"),
         "was begun with another precision (fp32, now bf16); go on with the same",
     )
+    refused(score(checkpoint, "--resume", "--compile"), "another compile (False, now True)")
     embed = ("embed", checkpoint, genome, "--stream", "--pool", "patch", "--resume", "--out")
     (tmp_path / "t.tsv.part").rename(tmp_path / "e.tsv.part")
     refused(run(*embed, tmp_path / "e.tsv"), "another command (score fasta, now embed)")
@@ -338,6 +342,60 @@ def test_another_precision_gives_nearly_the_same_table(
     (record, *_) = read_fasta(genome)
     (score,) = glt.load(checkpoint, precision="bf16").score([record.sequence])
     assert score.bits_per_base == pytest.approx(found["bf16"], rel=1e-6)
+
+
+@pytest.mark.parametrize("strands", ["--both-strands", "--one-strand"])
+def test_patches_read_a_track_along_each_strand(
+    run: Run, checkpoint: Path, genome: Path, tmp_path: Path, strands: str
+) -> None:
+    rng = np.random.default_rng(3)
+    records = {record.name: record.sequence for record in read_fasta(genome)}
+    scores: dict[str, Any] = {
+        name: rng.choice([np.nan, 0.0, 1.0], len(letters)).astype(np.float32)
+        for name, letters in records.items()
+    }
+    track, other = tmp_path / "t.npz", tmp_path / "other.npz"
+    np.savez(track, **scores)
+    np.savez(other, **{**scores, "gap": scores["gap"] + 1})
+    patch = {"kind": "track", "threshold": 0.5, "mean_bp": 3, "min_bp": 1, "max_bp": 9}
+    model = save(tmp_path / "model", "dna", gate=1.0, **stages(patch))
+    found = {}
+    for how in ([], ["--stream"]):
+        out = tmp_path / "s.tsv"
+        asked = ("score", "fasta", model, genome, "--track", track, strands, "--out", out, *how)
+        result = run(*asked)
+        assert result.exit_code == 0, result.output
+        header, *rows = [line.split("\t") for line in out.read_text().splitlines()]
+        assert header[3] == "conditional_loglik_nats"
+        found["".join(how)] = {row[0]: float(row[3]) for row in rows}
+    assert found["--stream"]["long"] == found[""]["long"]
+    assert found["--stream"] == pytest.approx(found[""], rel=1e-6)
+    expected = glt.load(model).score(
+        list(records.values()), strands == "--both-strands", list(scores.values())
+    )
+    assert list(found[""].values()) == pytest.approx([s.loglik_nats for s in expected], rel=1e-6)
+    assert dies(lambda: (KILLS["between two pieces"](), run(*asked)))
+    again = [other if word == track else word for word in (*asked, "--resume")]
+    refused(run(*again), "was begun with another track")
+    assert run(*asked, "--resume").exit_code == 0
+    refused(run("score", "fasta", checkpoint, *asked[3:]), "none of the model's patches read one")
+    refused(run(*asked[:4], *asked[6:]), "'score fasta' takes one with --track")
+
+
+def test_a_map_has_the_surprisal_of_its_precision(
+    run: Run, checkpoint: Path, genome: Path, tmp_path: Path
+) -> None:
+    bits = {}
+    for number, how in enumerate((["fp32"], ["bf16"], ["bf16", "--stream"])):
+        out = tmp_path / str(number)
+        result = run("patch", checkpoint, genome, "--out", out, "--json", "--precision", *how)
+        assert result.exit_code == 0, result.output
+        bits[" ".join(how)] = json.loads(result.stdout)["mean_bits"]["surprisal"]
+    assert bits["bf16"] != bits["fp32"]
+    assert bits["bf16"] == pytest.approx(bits["fp32"], abs=0.01)
+    assert bits["bf16 --stream"] == pytest.approx(bits["bf16"], rel=1e-6)
+    asked = ("patch", "demo", genome, "--out", tmp_path / "no", "--precision", "bf16")
+    refused(run(*asked), "a recipe has none; leave it out", code=2)
 
 
 def test_mistakes_are_named_and_leave_nothing(

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from properties.tiny import Case, build
-from properties.tolerances import OUTPUT_FP64
+from properties.tolerances import LOGITS_FP32, OUTPUT_FP64
 
 from hyena_glt.errors import DirectionError, SamplingError, SequenceError
 from hyena_glt.generate import sample, sampling
@@ -85,12 +85,23 @@ def test_a_row_is_the_same_alone_and_beside_others(
     (first,) = sample(network, PROMPTS[:1], 8, seed=7)
     assert first.sequence == together[0].sequence
     assert sample(network, PROMPTS, 8, seed=7)[3].sequence == together[3].sequence
-    monkeypatch.setattr(sampling, "ROWS", 3)
     monkeypatch.setattr(sampling, "BATCH_BP", 12)
     monkeypatch.setattr(rows, "PIECE_BP", 4)
-    for one, other in zip(sample(network, PROMPTS * 2, 8, seed=7), together, strict=True):
+    in_parts = sample(network, PROMPTS * 2, 8, seed=7, rows=3)
+    for one, other in zip(in_parts, together, strict=True):
         assert one.sequence == other.sequence
         np.testing.assert_allclose(one.loglik_nats, other.loglik_nats, atol=OUTPUT_FP64)
+
+
+def test_in_fp32_samples_are_the_same_however_many_are_drawn_side_by_side() -> None:
+    """Each draws from its own stream; rounding alone depends on the batch, and moves no letter."""
+    network = build(CASES[0], dtype=torch.float32)
+    drawn = {n: sample(network, PROMPTS, 8, count=2, seed=3, rows=n) for n in (1, 3, 64)}
+    for n in (1, 3):
+        for one, other in zip(drawn[n], drawn[64], strict=True):
+            assert (one.prompt, one.sequence) == (other.prompt, other.sequence)
+            np.testing.assert_allclose(one.loglik_nats, other.loglik_nats, atol=LOGITS_FP32)
+    assert len({each.sequence for each in drawn[64]}) == 2 * len(PROMPTS)
 
 
 @networks
@@ -107,18 +118,15 @@ def test_the_likeliest_letter_is_taken_where_no_other_is_left(
         text += letter
 
 
-def test_a_stream_checks_at_once_and_takes_rows_as_they_are_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_stream_checks_at_once_and_takes_rows_as_they_are_asked_for() -> None:
     """A prompt is read once however many samples go on from it."""
     network = NETWORKS[CASES[1]]
     with pytest.raises(SequenceError, match="prompt 2"):
         sampling.sample_stream(network, ["AC", "ACE"], 3)
     expected = sample(network, ["ACGTAC"], 3, count=9, seed=1)
-    monkeypatch.setattr(sampling, "ROWS", 2)
     calls: list[torch.Size] = []
     handle = network.register_forward_hook(lambda _m, inputs, _o: calls.append(inputs[0].shape))
-    stream = sampling.sample_stream(network, ["ACGTAC"], 3, count=10**9, seed=1)
+    stream = sampling.sample_stream(network, ["ACGTAC"], 3, count=10**9, seed=1, rows=2)
     assert not calls
     found = [next(stream) for _ in expected]
     handle.remove()
@@ -248,6 +256,8 @@ def test_a_setting_out_of_its_range_is_refused(settings: dict[str, float], messa
         sample(NETWORKS[CASES[0]], [""], 3, **settings)  # type: ignore[arg-type]
 
 
-def test_a_length_below_one_is_refused() -> None:
+def test_a_length_or_a_batch_below_one_is_refused() -> None:
     with pytest.raises(SamplingError, match="length_bp=0"):
         sample(NETWORKS[CASES[0]], [""], 0)
+    with pytest.raises(SamplingError, match="rows=0: expected at least 1"):
+        sample(NETWORKS[CASES[0]], [""], 3, rows=0)

@@ -138,7 +138,7 @@ def embed(
             both_strands=both_strands,
             resume=resume,
         )
-        _show(out, done, as_json)
+        _show(out, done, precision, as_json)
         return
     assert pool != "patch"  # only with --stream
     path, bed = (sequences, None) if genome is None else (genome, sequences)
@@ -154,15 +154,15 @@ def embed(
         circular=contigs,
         skip_bad=skip_bad,
     )
-    _show(out, tally, as_json)
+    _show(out, tally, precision, as_json)
     if not as_json:
         show_renamed(tally.renamed)
         show_skipped(tally.skipped)
 
 
-def _show(out: Path, tally: "Tally | StreamTally", as_json: bool) -> None:
+def _show(out: Path, tally: "Tally | StreamTally", precision: Precision, as_json: bool) -> None:
     if as_json:
-        show_json({"out": str(out), **tally.as_dict()})
+        show_json({"out": str(out), "precision": precision, **tally.as_dict()})
     else:
         typer.echo(f"{out}: {tally}")
 

@@ -1,18 +1,39 @@
 """``hyena-glt generate``: sequences that a model writes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hyena_glt.cli.options import CheckpointFolder, Device, Json, Precision
+from hyena_glt.cli.options import CheckpointFolder, Device, Json
 from hyena_glt.cli.verbs import show_json
+
+if TYPE_CHECKING:
+    from hyena_glt.cli.samples import SampleWriter
+
+GrowingFasta = Annotated[
+    Path,
+    typer.Option(
+        help="The FASTA file to write; .gz is bgzip. It grows in OUT.part, which stays if the run "
+        "is stopped. -: standard output, and the summary on standard error."
+    ),
+]
+Rows = Annotated[
+    int, typer.Option(min=1, help="Samples drawn side by side; how many changes none of them.")
+]
+SamplingPrecision = Annotated[
+    Literal["fp32", "bf16"],
+    typer.Option(
+        help="Of matrix products; bf16 is faster with dozens of samples or a prompt of thousands "
+        "of bases, and slower with one sample."
+    ),
+]
 
 
 def generate(
     checkpoint: CheckpointFolder,
     *,
-    out: Annotated[Path, typer.Option(help="The FASTA file to write; .gz is bgzip.")],
+    out: GrowingFasta,
     length_bp: Annotated[int, typer.Option(min=1, help="Letters of a sample, at most.")],
     prompt: Annotated[
         str, typer.Option(help="What the samples go on from; default: nothing.")
@@ -42,6 +63,7 @@ def generate(
         bool,
         typer.Option("--stop-codon", help="End at a stop codon in frame: TAA, TAG or TGA."),
     ] = False,
+    rows: Rows = 64,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
     with_prompt: Annotated[
         bool, typer.Option("--with-prompt", help="Write the prompt before each sample.")
@@ -53,7 +75,7 @@ def generate(
         ),
     ] = None,
     device: Device = "cpu",
-    precision: Precision = "fp32",
+    precision: SamplingPrecision = "fp32",
     as_json: Json = False,
 ) -> None:
     """Sample sequences, letter by letter, each from the model's own prediction.
@@ -64,17 +86,19 @@ def generate(
     temperature, and a precision other than fp32. The i-th sample draws from a
     random stream of (seed, i).
 
-    Samples are written as they come, any number of them in the same memory. The
-    frame of --stop-codon is that of the sample's first letter, --start included;
+    Samples are written as they come, any number of them in the memory of --rows.
+    The frame of --stop-codon is that of the sample's first letter, --start included;
     --forbid and --max-homopolymer-bp count the prompt's last letters too.
 
     Example: hyena-glt generate CKPT --prompt ATG --length-bp 300 -n 4 --out g.fa
     """
     from hyena_glt.api import load
-    from hyena_glt.cli.samples import SampleWriter, check_outputs, read_prompts
+    from hyena_glt.cli.samples import STDOUT, SampleWriter, check_outputs, read_prompts
     from hyena_glt.errors import SequenceError
     from hyena_glt.generate import sample_stream
 
+    if as_json and out == STDOUT:
+        raise typer.BadParameter("--json prints on standard output, as --out - does; use one")
     check_outputs(out, logprobs, prompts)
     named = read_prompts(prompt, prompts)
     model = load(checkpoint, device, precision)
@@ -92,19 +116,32 @@ def generate(
             start=start,
             stop_codon=stop_codon,
             max_homopolymer_bp=max_homopolymer_bp,
+            rows=rows,
         )
     except SequenceError as error:
         raise SequenceError(f"{prompts or '--prompt'}: {error}") from None
     names = (f"{record.name}_{i + 1}" for record in named for i in range(count))
     writer = SampleWriter(seed, precision, with_prompt, stop_codon, out, logprobs)
     writer.write(zip(names, samples, strict=True))
-    written = {"out": str(out), "samples": writer.count, "length_bp": length_bp, "seed": seed}
-    written["precision"] = precision
-    if stop_codon:
-        written["at_stop_codon"] = writer.at_stop_codon
     if as_json:
-        show_json(written | ({} if logprobs is None else {"logprobs": str(logprobs)}))
+        _show_json(writer, length_bp)
         return
     ends = f", {writer.at_stop_codon:,} of them ended by a stop codon" if stop_codon else ""
     most = "up to " if stop_codon else ""
-    typer.echo(f"{out}: {writer.count:,} samples of {most}{length_bp:,} letters{ends}, seed {seed}")
+    written = f"{writer.count:,} samples of {most}{length_bp:,} letters{ends}, seed {seed}"
+    typer.echo(f"{out}: {written}", err=out == STDOUT)
+
+
+def _show_json(writer: "SampleWriter", length_bp: int) -> None:
+    written = {
+        "out": str(writer.out),
+        "samples": writer.count,
+        "length_bp": length_bp,
+        "seed": writer.seed,
+        "precision": writer.precision,
+    }
+    if writer.stop_codon:
+        written["at_stop_codon"] = writer.at_stop_codon
+    if writer.logprobs is not None:
+        written["logprobs"] = str(writer.logprobs)
+    show_json(written)

@@ -1,13 +1,16 @@
 """``hyena-glt patch``: where patches lie, what they fall on, and how surprising each base is."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
-from hyena_glt.cli.options import Device, Json, Resume, Stream
+from hyena_glt.cli.options import Device, Json, Precision, Resume, Stream
 from hyena_glt.cli.verbs import show_json
+
+if TYPE_CHECKING:
+    from hyena_glt.cli.patchers import Patched
 
 MEAN_BP = 6.0
 _DEFAULT = "map"
@@ -69,6 +72,7 @@ def draw(
     stream: Stream = False,
     resume: Resume = False,
     device: Device = "cpu",
+    precision: Precision = "fp32",
     as_json: Json = False,
 ) -> None:
     """Draw a model's patches along sequences, for a genome browser and as pictures.
@@ -89,7 +93,7 @@ def draw(
     from hyena_glt.api import check_device
     from hyena_glt.cli.patch_files import check_folder, write_maps
     from hyena_glt.cli.patch_summary import show_summary
-    from hyena_glt.cli.patchers import open_scores, other_patches, own_patches
+    from hyena_glt.cli.patchers import open_scores, other_patches
     from hyena_glt.cli.streams import check_stream_asked
 
     given = {
@@ -103,10 +107,10 @@ def draw(
     check_stream_asked(stream, {"--resume": resume}, refused)
     check_device(device)
     if stream:
-        _stream(source, sequences, out, resume, device, as_json)
+        _stream(_own(source, device, precision), sequences, out, resume, as_json)
         return
     check_folder(out)
-    own = own_patches(source, device)
+    own = _own(source, device, precision)
     other = None if kind is None else other_patches(own, kind, mean_bp or MEAN_BP, device)
     summary = write_maps(
         own,
@@ -132,13 +136,23 @@ def _check_mean(kind: str | None, mean_bp: float | None) -> None:
         raise typer.BadParameter("--kind none has patches of 1 bp; leave --mean-bp out")
 
 
-def _stream(
-    source: str, sequences: Path, out: Path, resume: bool, device: str, as_json: bool
-) -> None:
-    from hyena_glt.cli.patch_stream import show_stream_summary, stream_maps
+def _own(source: str, device: str, precision: Precision) -> "Patched":
+    """Return the network of ``source``, which is asked in ``precision``."""
     from hyena_glt.cli.patchers import own_patches
 
-    summary = stream_maps(own_patches(source, device), sequences, out, resume)
+    if precision != "fp32" and not Path(source).is_dir():
+        raise typer.BadParameter(
+            f"--precision {precision} is of a surprisal, and a recipe has none; leave it out"
+        )
+    own = own_patches(source, device)
+    own.network.precision = precision
+    return own
+
+
+def _stream(own: "Patched", sequences: Path, out: Path, resume: bool, as_json: bool) -> None:
+    from hyena_glt.cli.patch_stream import show_stream_summary, stream_maps
+
+    summary = stream_maps(own, sequences, out, resume)
     if as_json:
         show_json({"out": str(out), **summary})
     else:

@@ -9,6 +9,7 @@ from hyena_glt.cli.options import (
     BothStrands,
     CheckpointFolder,
     Circular,
+    Compile,
     Device,
     Json,
     Precision,
@@ -57,6 +58,7 @@ def fasta(
     skip_bad: SkipBad = False,
     device: Device = "cpu",
     precision: Precision = "fp32",
+    compile: Compile = False,
     as_json: Json = False,
 ) -> None:
     """Score the sequences of a FASTA or FASTQ file: log-likelihood and bits per base of each.
@@ -81,12 +83,12 @@ def fasta(
     check_stream_asked(
         stream,
         {"--resume": resume, "--track-out": track_out is not None},
-        {"--bed": bed is not None, "--track": track is not None},
+        {"--bed": bed is not None},
     )
     check_intervals_asked(bed, contigs, skip_bad, "--bed")
     if track is not None and bed is not None:
         raise typer.BadParameter("--track is for whole records; leave out --bed")
-    model = load(checkpoint, device, precision)
+    model = load(checkpoint, device, precision, compile)
     if stream:
         tally = stream_scores(
             model,
@@ -94,6 +96,7 @@ def fasta(
             out,
             per_base=per_base,
             both_strands=both_strands,
+            track=track,
             track_out=track_out,
             resume=resume,
         )
@@ -102,7 +105,7 @@ def fasta(
             model, sequences, out, bed, per_base, both_strands, contigs, skip_bad, track
         )
     if as_json:
-        show_json({"out": str(out), **tally.as_dict()})
+        show_json({"out": str(out), "precision": model.precision, **tally.as_dict()})
     else:
         typer.echo(f"{out}: {tally}")
         show_renamed(tally.renamed)

@@ -9,6 +9,7 @@ from hyena_glt.cli.options import (
     BothStrands,
     CheckpointFolder,
     Circular,
+    Compile,
     Device,
     Genome,
     Json,
@@ -47,6 +48,7 @@ def saturation(
     skip_bad: SkipBad = False,
     device: Device = "cpu",
     precision: Precision = "fp32",
+    compile: Compile = False,
     as_json: Json = False,
 ) -> None:
     """Score every single-nucleotide variant of the regions of a BED file.
@@ -79,7 +81,7 @@ def saturation(
                 picture.add(variant, effects)
 
         tally = write_effects(
-            load(checkpoint, device, precision).network,
+            load(checkpoint, device, precision, compile).network,
             reference,
             saturation_variants(reference, regions),
             out,

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from jaxtyping import Float64
 from hyena_glt.api import LoadedModel
 from hyena_glt.cli.streams import check_stream_output, open_stream
 from hyena_glt.cli.tables import Tally, base_lines, header_line, total_line
-from hyena_glt.errors import StorageError
-from hyena_glt.io import BedGraphPieces, GenomeOrder, check_suffix
+from hyena_glt.data import file_sha256
+from hyena_glt.errors import PatcherError, StorageError
+from hyena_glt.io import BedGraphPieces, GenomeOrder, Track, check_suffix, open_track
 from hyena_glt.model import ModelState
 from hyena_glt.score import (
     BitsPiece,
@@ -22,7 +24,14 @@ from hyena_glt.score import (
     read_both_strands,
     stream_bits,
 )
-from hyena_glt.stream import Progress, Step, Strand, put_in_place, stream_genome
+from hyena_glt.stream import (
+    Progress,
+    Step,
+    Strand,
+    StrandScores,
+    put_in_place,
+    stream_genome,
+)
 from hyena_glt.tokenize import decode, encode
 
 _TABLE, _TRACK, _OTHER = "table.tsv", "surprisal.bedgraph", "other-strand"
@@ -38,30 +47,52 @@ def stream_scores(
     both_strands: bool | None,
     track_out: Path | None,
     resume: bool,
+    track: Path | None = None,
 ) -> Tally:
     """Write the scores of all contigs of ``path`` in constant memory; return the sum.
 
     The other strand of a contig is read first, and its surprisal waits on disk, 8 bytes a base. A
-    run that was killed goes on with ``resume``. Raises as ``write_scores`` and ``open_stream`` do.
+    run that was killed goes on with ``resume``. ``track`` is for patches that read one, and read
+    piece by piece where its format is. Raises as ``write_scores`` and ``open_stream`` do.
     """
-    check_stream_output(out, path)
+    check_stream_output(out, path, track)
     if track_out is not None:
         check_suffix(track_out, ".bedgraph", ".bedGraph", ".bg", ".bdg")
-        check_stream_output(track_out, path)
+        check_stream_output(track_out, path, track)
         if os.path.realpath(track_out) == os.path.realpath(out):
             raise StorageError(f"{track_out}: is --out too; choose another --track-out")
     both = read_both_strands(model.network, both_strands)
+    if track is not None and not model.network.side_information:
+        raise PatcherError(f"--track {track}: none of the model's patches read one; leave it out")
     alphabet = model.network.alphabet
     if both:
         alphabet.reverse_complement(encode(""))  # refuses a protein before any work
-    settings = {"per_base": per_base, "both_strands": both, "track_out": track_out}
-    opened = open_stream("score fasta", model.network, path, out, resume, settings)
-    with opened as (genome, progress):
+    settings = {
+        "per_base": per_base,
+        "both_strands": both,
+        "track": None if track is None else file_sha256(track),
+        "track_out": track_out,
+        "compile": model.compiled,
+    }
+    with (
+        nullcontext() if track is None else open_track(track) as scores,
+        open_stream(
+            "score fasta",
+            model.network,
+            path,
+            out,
+            resume,
+            settings,
+            has_track=track is not None,
+        ) as (genome, progress),
+    ):
+        if scores is not None:
+            scores.check_lengths({contig: genome.length_bp(contig) for contig in genome.names})
         if track_out is not None:
             order = GenomeOrder(track_out)  # refuses a name that no line can begin with
             for contig in genome.names:
                 order.take(contig, 0, genome.length_bp(contig), overlapping=False)
-        job = _Scores(model, progress, per_base, both, track_out is not None)
+        job = _Scores(model, progress, per_base, both, scores, track_out is not None)
         stream_genome(job, genome, alphabet, both, progress)
         if not progress.is_placed:
             put_in_place(progress.files / _TABLE, out)
@@ -75,10 +106,17 @@ class _Scores:
     """Adds up the surprisal of a contig's bases, and writes it."""
 
     def __init__(
-        self, model: LoadedModel, progress: Progress, per_base: bool, both: bool, track: bool
+        self,
+        model: LoadedModel,
+        progress: Progress,
+        per_base: bool,
+        both: bool,
+        scores: Track | None,
+        with_track: bool,
     ) -> None:
         self._network, self._progress = model.network, progress
-        self._per_base, self._both, self._track = per_base, both, track
+        self._per_base, self._both, self._with_track = per_base, both, with_track
+        self._scores = scores  # what patches read
         self.memory: dict[str, Any] = {
             "done": [0, 0, 0, 0.0],  # sequences, bases, scored bases and their bits
             "contig": [0, 0],  # of the contig under way: scored bases, bits as an ExactSum
@@ -87,7 +125,7 @@ class _Scores:
         if progress.is_finished:
             return  # the files may be in their place already
         for name, text in ((_TABLE, header_line(model, per_base)), (_TRACK, "")):
-            if (name != _TRACK or track) and not progress.size_bytes(name):
+            if (name != _TRACK or with_track) and not progress.size_bytes(name):
                 progress.append(name, text.encode())
 
     def begin(self) -> ModelState:
@@ -96,7 +134,8 @@ class _Scores:
 
     def read(self, strand: Strand, start: int, state: ModelState) -> Iterator[Step]:
         """Yield the surprisal of a strand, piece by piece."""
-        for piece in stream_bits(self._network, strand, start, state):
+        scores = None if self._scores is None else StrandScores(self._scores, strand)
+        for piece in stream_bits(self._network, strand, start, state, scores):
             yield Step(piece.start, piece, piece.end, piece.state)
 
     def take(self, strand: Strand, step: Step) -> None:
@@ -114,7 +153,7 @@ class _Scores:
         if self._per_base:
             lines = base_lines(strand.contig, piece.start, decode(piece.ids), bits)
             self._progress.append(_TABLE, "".join(lines).encode())
-        if self._track:
+        if self._with_track:
             track = BedGraphPieces(self.memory["last"])
             lines_read = track.lines(strand.contig, piece.start, bits.astype(np.float32))
             self._progress.append(_TRACK, lines_read)
@@ -131,7 +170,7 @@ class _Scores:
         score = SequenceScore(strand.length_bp, scored_bp, loglik_nats)
         if not self._per_base:
             self._progress.append(_TABLE, total_line(strand.contig, score).encode())
-        if self._track:
+        if self._with_track:
             self._progress.append(_TRACK, BedGraphPieces(self.memory["last"]).end(strand.contig))
         tally = self.tally()
         tally.add(strand.length_bp, scored_bp, -loglik_nats / math.log(2))

@@ -9,6 +9,7 @@ from hyena_glt.cli.options import (
     BothStrands,
     CheckpointFolder,
     Circular,
+    Compile,
     Device,
     Genome,
     Json,
@@ -47,6 +48,7 @@ def vcf(
     ] = False,
     device: Device = "cpu",
     precision: Precision = "fp32",
+    compile: Compile = False,
     as_json: Json = False,
 ) -> None:
     """Score variants: how much less likely a window is with ALT than with REF.
@@ -68,7 +70,7 @@ def vcf(
     from hyena_glt.io import Reference
     from hyena_glt.score import write_effects
 
-    model = load(checkpoint, device, precision)
+    model = load(checkpoint, device, precision, compile)
     with Reference(genome, circular or ()) as reference, Progress(wanted=not as_json) as progress:
         tally = write_effects(
             model.network,

@@ -27,18 +27,19 @@ def open_stream(
     settings: Mapping[str, object],
     *,
     parents: bool = False,
+    has_track: bool = False,
 ) -> Iterator[tuple[Reference, Progress]]:
     """Open the genome ``path`` for random access, and the output under way; both close at the end.
 
     A run goes on only with the same ``command``, model, precision, file, ``settings``, device and
     versions. With ``parents`` the folders above ``out`` are made, once the genome is open. Raises
     SequenceFileError for a file that has no random access; StorageError as Progress does;
-    PatcherError for a network whose patches read a track.
+    PatcherError for a network whose patches read a track where the command ``has_track`` not.
     """
-    if network.side_information:
+    if network.side_information and not has_track:
         raise PatcherError(
-            "the model's patches close where a track says, and --stream reads none; leave out "
-            "--stream"
+            "the model's patches close where a track says, and this command has none with "
+            "--stream; 'score fasta' takes one with --track, other commands leave out --stream"
         )
     with Reference(path) as genome:
         about = {
@@ -58,9 +59,9 @@ def open_stream(
             yield genome, progress
 
 
-def check_stream_output(out: Path, path: Path) -> None:
-    """Raise StorageError for an ``out`` that can't be written, or is the genome or its index."""
-    check_output(out, path, f"{path}.fai", f"{path}.gzi")
+def check_stream_output(out: Path, path: Path, track: Path | None = None) -> None:
+    """Raise StorageError for an ``out`` that can't be written, or is an input or its index."""
+    check_output(out, path, f"{path}.fai", f"{path}.gzi", track)
 
 
 def check_stream_asked(

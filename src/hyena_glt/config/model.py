@@ -3,7 +3,7 @@
 import math
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hyena_glt.config.base import Config
 from hyena_glt.config.layout import parse_layout
@@ -52,6 +52,19 @@ class AttentionConfig(Config):
     kv_heads: int = Field(1, ge=1)
     window_bp: int = Field(1024, ge=1, description="how far back a query sees, in bases")
     rotary_base: float = Field(10_000.0, gt=1)
+
+    @field_validator("window_bp", mode="before")
+    @classmethod
+    def _window_has_an_end(cls, window_bp: object) -> object:
+        if window_bp is None:
+            raise ValueError(
+                "found null, no window: a row's state would grow with every base, and its size has "
+                "a bound here. To see whole rows, give their length, such as window_bp: 8192. That "
+                "costs time with the square of the window and, in each block, 2 * kv_heads * "
+                "(width / heads) numbers of state a row for every position in it; 'hyena-glt info' "
+                "shows how many bytes"
+            )
+        return window_bp
 
     @model_validator(mode="after")
     def _heads_share_keys(self) -> "AttentionConfig":

@@ -16,7 +16,7 @@ from hyena_glt.nn import select_rows
 from hyena_glt.stream import read_rows
 from hyena_glt.tokenize import encode
 
-ROWS = 64  # that go on together; changes no result
+ROWS = 64  # samples drawn side by side
 BATCH_BP = 32_768  # positions of prompts in memory at once
 DRAWN_BP = 1024  # random numbers of a row that are drawn at once; changes no result
 
@@ -52,6 +52,7 @@ def sample(
     start: str = "",
     stop_codon: bool = False,
     max_homopolymer_bp: int | None = None,
+    rows: int = ROWS,
 ) -> list[Sample]:
     """Return what :func:`sample_stream` yields."""
     return list(
@@ -68,6 +69,7 @@ def sample(
             start=start,
             stop_codon=stop_codon,
             max_homopolymer_bp=max_homopolymer_bp,
+            rows=rows,
         )
     )
 
@@ -86,14 +88,16 @@ def sample_stream(
     start: str = "",
     stop_codon: bool = False,
     max_homopolymer_bp: int | None = None,
+    rows: int = ROWS,
 ) -> Iterator[Sample]:
     """Yield ``count`` continuations of ``length_bp`` letters of each prompt, prompt by prompt.
 
     Prompts may be empty and of different lengths. The cost of a letter doesn't depend on how many
-    came before, nor the memory on how many samples there are. A letter is drawn from the prediction
-    at ``temperature``, among its ``top_k`` likeliest letters, and of these among the fewest whose
-    probability reaches ``top_p`` (Holtzman et al. 2020, arXiv:1904.09751). Row i draws from a
-    random stream of its own, made of (``seed``, i): it doesn't depend on the rows beside it.
+    came before, nor the memory on how many samples there are: ``rows`` of them are drawn side by
+    side. A letter is drawn from the prediction at ``temperature``, among its ``top_k`` likeliest
+    letters, and of these among the fewest whose probability reaches ``top_p`` (Holtzman et al.
+    2020, arXiv:1904.09751). Sample i draws from a random stream of its own, made of (``seed``, i):
+    it doesn't depend on ``rows`` or on the samples beside it.
 
     A sample begins with ``start``. No letter completes a motif of ``forbid`` or a run of one letter
     longer than ``max_homopolymer_bp``, the prompt's last letters counted, and none leads to where
@@ -108,7 +112,7 @@ def sample_stream(
     """
     network.begin(1)  # refuses a bidirectional network before anything else
     choice = Choice(temperature, top_k, top_p)
-    _check_settings(network, length_bp, count, seed, choice)
+    _check_settings(network, length_bp, count, seed, rows, choice)
     prompt_bp = max(map(len, prompts), default=0)
     constraints = Constraints(
         network.alphabet, prompt_bp, length_bp, forbid, start, stop_codon, max_homopolymer_bp
@@ -118,7 +122,7 @@ def sample_stream(
     for number, prompt in enumerate(ids):
         letters = network.alphabet.letter_index(prompt).astype(np.uint8)
         begun.append(constraints.begin(letters, f"prompt {number + 1}"))
-    return _batches(network, prompts, ids, begun, length_bp, count, seed, choice, constraints)
+    return _batches(network, prompts, ids, begun, length_bp, count, seed, rows, choice, constraints)
 
 
 def _batches(
@@ -129,15 +133,16 @@ def _batches(
     length_bp: int,
     count: int,
     seed: int,
+    rows: int,
     choice: Choice,
     constraints: Constraints,
 ) -> Iterator[Sample]:
-    """Yield the samples, ``ROWS`` at a time."""
+    """Yield the samples, ``rows`` at a time."""
     read: list[bytes] = []
     total = len(ids) * count
-    for first in range(0, total, ROWS):
-        rows = range(first, min(first + ROWS, total))
-        whose = [row // count for row in rows]
+    for first in range(0, total, rows):
+        numbers = range(first, min(first + rows, total))
+        whose = [number // count for number in numbers]
         # A prompt of many rows is read once, and not again for rows of the same prompts.
         distinct = {ids[i].tobytes(): ids[i] for i in whose}
         if read != list(distinct):
@@ -146,7 +151,7 @@ def _batches(
         copies = torch.tensor([read.index(ids[i].tobytes()) for i in whose])
         state, logits = select_rows(after_prompts, copies.to(after_prompts[1].device))
         # Row by row, so that a row's numbers are its own.
-        random = [np.random.default_rng((seed, row)) for row in rows]
+        random = [np.random.default_rng((seed, number)) for number in numbers]
         behind = np.stack([begun[i] for i in whose])
         drawn = _continue(network, state, logits, behind, length_bp, random, choice, constraints)
         for i, (letters, loglik_nats, stopped) in zip(whose, drawn, strict=True):
@@ -261,11 +266,14 @@ def _check_settings(
     length_bp: int,
     count: int,
     seed: int,
+    rows: int,
     choice: Choice,
 ) -> None:
     temperature, top_k, top_p = choice
     letters = len(network.alphabet.letters)
-    for name, value, least in (("length_bp", length_bp, 1), ("count", count, 1), ("seed", seed, 0)):
+    settings = {"length_bp": length_bp, "count": count, "rows": rows, "seed": seed}
+    for name, value in settings.items():
+        least = 0 if name == "seed" else 1
         if value < least:
             raise SamplingError(f"{name}={value}: expected at least {least}")
     if not (temperature > 0 and math.isfinite(temperature)):

@@ -10,7 +10,7 @@ from jaxtyping import Float64, UInt8
 from hyena_glt.errors import DirectionError
 from hyena_glt.model import HyenaGLT, ModelState
 from hyena_glt.score.likelihood import bits_of
-from hyena_glt.stream import Bases, read_pieces
+from hyena_glt.stream import Bases, StrandScores, read_pieces
 
 _MANTISSA_BITS = 53
 _HALF = 26  # of a mantissa: thousands of halves add up in 64 bits
@@ -32,14 +32,19 @@ class BitsPiece(NamedTuple):
 
 
 def stream_bits(
-    network: HyenaGLT, bases: Bases, start: int = 0, state: ModelState | None = None
+    network: HyenaGLT,
+    bases: Bases,
+    start: int = 0,
+    state: ModelState | None = None,
+    scores: StrandScores | None = None,
 ) -> Iterator[BitsPiece]:
     """Yield what ``surprisal_bits`` gives for one strand, a piece at a time.
 
     ``start`` and ``state`` are an earlier piece's ``end`` and state: from there on the numbers are,
-    bit for bit, those of a run that never stopped. Letters are taken as they are: ``Strand.check``
+    bit for bit, those of a run that never stopped. ``scores`` are of the same strand, for patches
+    that read a track. Letters are taken as they are: ``Strand.check``
     is for those that no network reads. Raises DirectionError for a bidirectional network,
-    PatcherError for one whose patches read a track.
+    PatcherError where scores are missing or nothing reads them.
     """
     if network.direction == "bidirectional":
         raise DirectionError(
@@ -49,8 +54,9 @@ def stream_bits(
     device = next(network.parameters()).device
     state = network.begin(1) if state is None else state
     for piece in read_pieces(bases, start, bases.length_bp):
+        track = None if scores is None else scores.row(piece.start, piece.end).to(device)
         with torch.no_grad():  # not across the yield, where it would hold for the caller too
-            output = network(piece.ids.to(device), state=state)
+            output = network(piece.ids.to(device), state=state, track=track)
         assert output.state is not None
         state = output.state
         (bits,) = bits_of(network, output.logits, [piece.following])

@@ -7,7 +7,14 @@ from hyena_glt.stream.genome import Job, Step, stream_genome
 from hyena_glt.stream.progress import Notes, Progress, put_in_place
 from hyena_glt.stream.rows import PIECE_BP, TWO_SIDED_BP, read_rows
 from hyena_glt.stream.saved import load_state, network_sha256, save_state
-from hyena_glt.stream.strand import Bases, Letters, RowPiece, Strand, read_pieces
+from hyena_glt.stream.strand import (
+    Bases,
+    Letters,
+    RowPiece,
+    Strand,
+    StrandScores,
+    read_pieces,
+)
 
 __all__ = [
     "PIECE_BP",
@@ -20,6 +27,7 @@ __all__ = [
     "RowPiece",
     "Step",
     "Strand",
+    "StrandScores",
     "load_state",
     "network_sha256",
     "put_in_place",

@@ -5,11 +5,11 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
 from hyena_glt.errors import SequenceError
-from hyena_glt.io import Reference
+from hyena_glt.io import Reference, Track
 from hyena_glt.stream.rows import PIECE_BP
 from hyena_glt.tokenize import BOS, Alphabet, encode
 
@@ -57,6 +57,35 @@ class Strand:
                 self._alphabet.validate(ids, self.contig, start)
             except SequenceError as error:
                 raise SequenceError(f"{self._genome.path}: {error}") from None
+
+
+class StrandScores:
+    """A score a base of a strand, from a track on disk.
+
+    Raises SequenceFileError where the track doesn't have the contig.
+    """
+
+    def __init__(self, track: Track, strand: Strand) -> None:
+        self._track, self._strand = track, strand
+        self._contig = track.resolve(strand.contig)
+
+    def fetch(self, start: int, end: int) -> Float32[np.ndarray, " L"]:
+        """Return the scores of bases ``start`` to ``end`` of the strand, NaN where there is none.
+
+        Raises SequenceFileError as ``Track.fetch`` does.
+        """
+        if not self._strand.other:
+            return self._track.fetch(self._contig, start, end)
+        length_bp = self._strand.length_bp
+        forward = self._track.fetch(self._contig, length_bp - end, length_bp - start)
+        return forward[::-1].copy()
+
+    def row(self, start: int, end: int) -> Float[Tensor, "1 L"]:
+        """Return the scores at positions ``start`` to ``end`` of the strand's row: BOS has NaN."""
+        row = torch.full((1, end - start), torch.nan)
+        first = 1 if start == 0 else 0
+        row[0, first:] = torch.from_numpy(self.fetch(start - 1 + first, end - 1))
+        return row
 
 
 class Letters:
