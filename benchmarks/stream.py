@@ -3,6 +3,7 @@
     python benchmarks/stream.py                             # 64 kb to 1 Mb, about a minute
     python benchmarks/stream.py --long                      # to 50 Mb, most of an hour
     python benchmarks/stream.py --long --dna chr20.fa --precision bf16 --checkpoint CKPT
+    python benchmarks/stream.py --compile                   # after the first piece is compiled
 
 Prints JSON, which ``--out`` keeps; a run that was stopped goes on with it. What is timed is what
 ``hyena-glt score fasta --stream --one-strand`` does, or with ``--verb embed`` ``hyena-glt embed
@@ -132,9 +133,11 @@ def piece_gflop(model: LoadedModel, path: Path) -> float:
         return product_gflop(lambda: network(piece.ids, state=network.begin(1)))
 
 
-def measure(verb: str, checkpoint: Path, path: Path, precision: Precision) -> dict[str, Any]:
+def measure(
+    verb: str, checkpoint: Path, path: Path, precision: Precision, compiled: bool
+) -> dict[str, Any]:
     """Stream a FASTA in this process; return its seconds, and what the machine can do at most."""
-    model = load(checkpoint, precision=precision)
+    model = load(checkpoint, precision=precision, compile=compiled)
     with Reference(path) as genome:
         length_bp = genome.length_bp("chr")
     warm = path.with_name("warm.fa")
@@ -146,7 +149,9 @@ def measure(verb: str, checkpoint: Path, path: Path, precision: Precision) -> di
     took_s = time.perf_counter() - start_s
     found_mib = peak_mib()
     peak_gflops = gemm_peak_gflops(precision, torch.device("cpu"))
-    gflops = piece_gflop(model, path) * length_bp / PIECE_BP / took_s
+    gflops = (
+        piece_gflop(load(checkpoint, precision=precision), path) * length_bp / PIECE_BP / took_s
+    )
     return {
         "length_bp": length_bp,
         "seconds": round(took_s, 3),
@@ -158,11 +163,13 @@ def measure(verb: str, checkpoint: Path, path: Path, precision: Precision) -> di
     }
 
 
-def relative_difference(checkpoint: Path, folder: Path, precision: Precision) -> float:
+def relative_difference(
+    checkpoint: Path, folder: Path, precision: Precision, compiled: bool
+) -> float:
     """Return how the streamed log-likelihood differs from that of one pass in fp32."""
     path, out = folder / "checked.fa", folder / "checked.tsv"
     write_dna(path, CHECKED_BP, None)
-    stream("score", load(checkpoint, precision=precision), path, out)
+    stream("score", load(checkpoint, precision=precision, compile=compiled), path, out)
     network = load(checkpoint).network
     streamed = float(out.read_text().splitlines()[1].split("\t")[3])
     with Reference(path) as genome, torch.no_grad():
@@ -195,6 +202,7 @@ def measure_alone(
     write_dna(path, length_bp, arguments.dna)
     command = [sys.executable, __file__, "--alone", str(path), "--verb", arguments.verb]
     command += ["--checkpoint", str(checkpoint), "--precision", arguments.precision]
+    command += ["--compile"] if arguments.compile else []
     found: dict[str, Any] = json.loads(subprocess.check_output(command, text=True))
     path.unlink()
     return found
@@ -208,6 +216,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         "network": "patched, fresh" if arguments.checkpoint is None else str(arguments.checkpoint),
         "letters": "random" if arguments.dna is None else arguments.dna.name,
         "precision": arguments.precision,
+        "mode": "compiled" if arguments.compile else "eager",
         "threads": THREADS,
         "piece_bp": PIECE_BP,
         "machine": here(),
@@ -219,7 +228,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         if checkpoint is None:
             checkpoint = folder / "checkpoint"
             save_fresh(checkpoint)
-        difference = relative_difference(checkpoint, folder, arguments.precision)
+        difference = relative_difference(checkpoint, folder, arguments.precision, arguments.compile)
         places = [
             cells.cell(
                 f"{length_bp} bp", partial(measure_alone, arguments, checkpoint, folder, length_bp)
@@ -250,6 +259,7 @@ def main() -> int:
     parser.add_argument("--lengths-bp", nargs="+", type=int)
     parser.add_argument("--verb", choices=("score", "embed"), default="score")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--compile", action="store_true", help="as --compile of score fasta")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--dna", type=Path, help="FASTA or 2bit whose first contig is read")
     parser.add_argument("--scratch", type=Path, help="folder for files of the run")
@@ -259,7 +269,7 @@ def main() -> int:
     torch.set_num_threads(THREADS)
     if arguments.alone:
         asked = (arguments.verb, arguments.checkpoint, arguments.alone, arguments.precision)
-        print(json.dumps(measure(*asked)))
+        print(json.dumps(measure(*asked, arguments.compile)))
         return 0
     found = report(arguments)
     return 0 if holds(found) else 1

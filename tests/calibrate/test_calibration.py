@@ -152,6 +152,7 @@ def test_an_inner_stage_is_calibrated_inside_the_outer_one(tmp_path: Path) -> No
     assert [p.mean_bp for p in network.patchers] == [3, 8]
 
 
+@pytest.mark.slow
 def test_byte_pairs_are_joined_until_tokens_are_as_long_as_asked(tmp_path: Path) -> None:
     wanted = recipe(
         "{kind: bpe, mean_bp: 3, vocabulary: 256}",

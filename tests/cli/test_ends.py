@@ -121,7 +121,13 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_in_training_ends_with_its_code_and_no_traceback(
     recipe: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:

@@ -23,7 +23,9 @@ def changed(recipe: Path, *changes: tuple[str, str]) -> Path:
     return recipe
 
 
-@pytest.mark.parametrize(("kind", "train"), [("bpe", SEGMENTS), ("budget", SHORTER)])
+@pytest.mark.parametrize(
+    ("kind", "train"), [pytest.param("bpe", SEGMENTS, marks=pytest.mark.slow), ("budget", SHORTER)]
+)
 def test_another_rule_is_drawn_however_a_recipe_is_trained(
     kind: str, train: str, run: Run, recipe: Path, fasta: Path, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ from hyena_glt.score import likelihood
 from hyena_glt.stream import Progress, progress, strand
 
 PIECE_BP = 64
+FAST = ("score", "bins", "maps")  # of the files below: a verb each
 FILES = {
     "score": ("score", "fasta", "--both-strands", "--track-out", "OUT/t.bedgraph", "t.tsv"),
     "bases": ("score", "fasta", "--per-base", "--precision", "bf16", "t.tsv"),
@@ -114,7 +115,9 @@ KILLS = {
 }
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in FILES]
+)
 def test_a_killed_stream_goes_on_to_the_same_file(
     run: Run, checkpoint: Path, genome: Path, tmp_path: Path, name: str
 ) -> None:

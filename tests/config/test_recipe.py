@@ -414,7 +414,14 @@ def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+# The table of entropies of a whole genome takes ten seconds.
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.slow if path.stem == "budget" else (), id=path.stem)
+        for path in RECIPES
+    ],
+)
 def test_every_recipe_trains_two_steps(
     path: Path, working_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,7 +91,7 @@ def test_a_two_sided_base_gets_the_vector_of_its_own_patch(case: Case, layer: st
 
 
 @networks
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(sequences=SEQUENCES, both=st.booleans())
 def test_an_embedding_does_not_depend_on_what_is_read_beside_it(
     case: Case, sequences: list[str], both: bool
@@ -114,7 +114,14 @@ def pieces_bp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize(("case", "layer"), LAYERS[::4], ids=str)
+@pytest.mark.parametrize(
+    ("case", "layer"),
+    [
+        pytest.param(*at, marks=pytest.mark.slow if i % 4 else ())
+        for i, at in enumerate(LAYERS[::4])
+    ],
+    ids=str,
+)
 def test_pieces_give_the_numbers_of_one_pass(
     case: Case, layer: str, pieces_bp: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

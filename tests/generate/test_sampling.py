@@ -52,7 +52,7 @@ def recomputed(
 
 
 @networks
-@pytest.mark.parametrize("temperature", [1.0, 0.3])
+@pytest.mark.parametrize("temperature", [1.0, pytest.param(0.3, marks=pytest.mark.slow)])
 def test_each_letter_is_drawn_from_a_full_pass_over_the_letters_before(
     case: Case, temperature: float
 ) -> None:

@@ -297,6 +297,7 @@ def test_an_interrupt_while_a_bigwig_is_made_is_one(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["t.bedgraph", "t.bw"])
 def test_memory_does_not_grow_with_the_track(tmp_path: Path, name: str) -> None:
     piece = np.random.default_rng(0).standard_normal(10_000).astype(np.float32)

@@ -287,6 +287,7 @@ print((peak_bytes() - before) / training_memory(network, recipe.train, 2048, 8).
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/status is Linux's")
 @pytest.mark.parametrize("checkpointing", ["false", "true"])
 def test_the_peak_of_a_real_step_is_within_a_factor_of_two(checkpointing: str) -> None:

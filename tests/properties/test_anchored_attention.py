@@ -1,5 +1,6 @@
 """Anchors close patches nearer to each other than ``min_bp``: attention sees all of them."""
 
+import pytest
 import torch
 
 from hyena_glt.config import ModelConfig
@@ -11,6 +12,7 @@ MIN_BP = 24
 WINDOW_BP = 240
 
 
+@pytest.mark.slow
 def test_steps_see_every_latent_in_the_window_that_one_pass_sees() -> None:
     patch = {
         **{"kind": "budget", "budget_bits": 4.0, "mean_bp": 24, "min_bp": MIN_BP, "max_bp": 48},

@@ -59,6 +59,7 @@ def _fp32(network: HyenaGLT, ids: Tensor) -> HyenaGLT:
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_shape_checks")
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
 @pytest.mark.parametrize("layout", ["L", "M"])

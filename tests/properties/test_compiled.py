@@ -78,7 +78,10 @@ def same_patches(found: Output, expected: Output) -> None:
 
 
 @pytest.mark.usefixtures("no_shape_checks")
-@pytest.mark.parametrize("name", PATCHES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if i % 2 else ()) for i, name in enumerate(PATCHES)],
+)
 def test_a_compiled_network_is_one_graph_of_the_same_numbers(name: str) -> None:
     network = network_of(name)
     call, graphs = compiled(network)

@@ -57,7 +57,10 @@ def test_rows_that_go_on_by_any_lengths_are_as_each_alone(case: Case, data: st.D
 
 
 @pytest.mark.parametrize("letter", "SMLA")
-@pytest.mark.parametrize("patch", ["none", "fixed", "letters"])
+@pytest.mark.parametrize(
+    "patch",
+    ["letters", *(pytest.param(name, marks=pytest.mark.slow) for name in ("none", "fixed"))],
+)
 def test_generation_goes_on_from_prompts_shorter_and_longer_than_a_filter(
     letter: str, patch: str
 ) -> None:

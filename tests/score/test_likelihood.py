@@ -81,7 +81,9 @@ def test_a_score_does_not_depend_on_what_is_scored_beside_it(
 
 
 @networks
-@pytest.mark.parametrize("piece_bp", [1, 7, 20])
+@pytest.mark.parametrize(
+    "piece_bp", [7, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 20))]
+)
 def test_pieces_with_carried_state_give_the_numbers_of_one_pass(
     case: Case, piece_bp: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,7 +35,9 @@ def column(out: Path, name: str) -> list[float]:
         return [float(row[name]) for row in csv.DictReader(lines) if row.get(name)]
 
 
-@pytest.mark.parametrize("settings", [MASKED, (*MASKED, "model.rc=equivariant")])
+@pytest.mark.parametrize(
+    "settings", [MASKED, pytest.param((*MASKED, "model.rc=equivariant"), marks=pytest.mark.slow)]
+)
 def test_a_masked_run_starts_at_two_bits_and_learns(
     settings: tuple[str, ...], tiny: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -161,6 +163,7 @@ def test_a_mixtures_checkpoint_names_the_regions_of_each_genome(
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("modality", "letters", "bits"),
     [("rna", "ACGU", 2.0), ("protein", "ACDEFGHIKLMNPQRSTVWY", math.log2(20))],

@@ -221,6 +221,7 @@ def test_a_validation_without_letters_says_so(tiny: MakeRecipe, tmp_path: Path) 
         train(tiny(f"data.genome={fasta}"), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_model_of_uniform_letters_ends_at_two_bits(tiny: MakeRecipe, tmp_path: Path) -> None:
     """It can't see the future: any leak would show as less than two bits."""
     rng = np.random.default_rng(0)
