@@ -28,6 +28,21 @@ def test_n_and_padding_are_in_neither_sum_whatever_they_weigh() -> None:
     assert logits.grad.abs().sum(-1).gt(0).tolist() == [[True, False, True, False]]
 
 
+def test_it_holds_a_few_numbers_a_base_so_that_chunks_would_save_nothing() -> None:
+    logits = torch.randn(2, 500, 4, requires_grad=True)
+    held: dict[int, int] = {}
+
+    def keep(x: torch.Tensor) -> torch.Tensor:
+        held[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        loss = base_loss(logits, torch.ones(2, 500, dtype=torch.long), torch.ones(2, 500))
+    assert loss.nll_nats.requires_grad
+    # Probabilities of four letters, the target, the weight.
+    assert 4 * 4 * 1000 <= sum(held.values()) <= 28 * 1000 + 100
+
+
 def test_a_batch_without_a_letter_weighs_nothing_and_is_finite() -> None:
     loss = base_loss(torch.randn(1, 2, 4), torch.full((1, 2), -1), torch.ones(1, 2))
     assert (loss.nll_nats.item(), loss.weight.item()) == (0, 0)
