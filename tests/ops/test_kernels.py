@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from hyena_glt.errors import KernelError
 from hyena_glt.ops import fir, modal, modal_fft
@@ -90,3 +93,31 @@ def test_in_bf16_a_form_is_as_near_to_the_exact_result_as_another(width: int, fo
             found = fir(x.to(BF16), h.to(BF16), None).double()
         off[name] = float((found - exact).square().mean().sqrt())
     assert off[form] < 1.2 * off["library"] < 0.02
+
+
+class _NoComplex(TorchDispatchMode):
+    """Fails where an operation gives complex numbers."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        found = func(*args, **(kwargs or {}))
+        assert not any(torch.is_tensor(x) and x.is_complex() for x in tree_leaves(found)), func
+        return found
+
+
+@pytest.mark.parametrize("dtype", [FP32, BF16], ids=str)
+@pytest.mark.parametrize("taps", [3, 7, 128])
+def test_nothing_that_runs_by_itself_is_complex(taps: int, dtype: torch.dtype) -> None:
+    x = torch.randn(1, 4, 300, dtype=dtype, requires_grad=True)
+    h = torch.randn(2, taps, dtype=dtype, requires_grad=True)
+    log_pole, residue = (-torch.rand(4, 2)).requires_grad_(), torch.randn(4, 2, requires_grad=True)
+    with _NoComplex():  # type: ignore[no-untyped-call]
+        y = fir(x, h, None) + modal(x, log_pole, residue, None)[0]
+        y.sum().backward()
+    with (
+        using({"modal": "fft"}),
+        _NoComplex(),  # type: ignore[no-untyped-call]
+        pytest.raises(AssertionError),
+    ):
+        modal(x, log_pole, residue, None)

@@ -15,7 +15,7 @@ from hyena_glt.model.glt import Output
 from hyena_glt.nn.mixers.filters import ExplicitFilter
 from hyena_glt.nn.mixers.hyena import Hyena
 from hyena_glt.nn.span import Span
-from properties.checks import same, same_state
+from properties.checks import same, same_gradient, same_state
 from properties.tiny import ENTROPY, Case, build, document, padded
 from properties.tolerances import BF16_NATS_A_BASE
 
@@ -166,3 +166,24 @@ def test_a_compiled_short_mixer_is_one_loop_between_its_matrix_products() -> Non
     kinds = re.findall(r"cpp_fused|extern_kernels", forward.split("def call(")[1])
     first, second = (at for at, kind in enumerate(kinds) if kind == "extern_kernels")
     assert kinds[first + 1 : second] == ["cpp_fused"], "filters and gates are a loop each"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+@pytest.mark.usefixtures("no_shape_checks")
+def test_the_code_of_the_compiler_gives_every_mixer_its_values_and_gradients() -> None:
+    network = network_of("fixed", "SMLA", torch.float32)
+    ids, length = padded(ROWS)
+
+    def passes(call: Callable[..., Output]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        network.zero_grad()
+        logits = call(ids, length).logits
+        logits.square().mean().backward()
+        return logits, [p.grad.clone() for p in network.parameters() if p.grad is not None]
+
+    found, slopes = passes(torch.compile(network, fullgraph=True, dynamic=False))
+    expected, expected_slopes = passes(network)
+    same(found, expected)
+    for one, other in zip(slopes, expected_slopes, strict=True):
+        same_gradient(one, other)
