@@ -12,7 +12,7 @@ in a process of its own, whose peak is the largest resident memory of its life; 
 measures its matrix products. The network is the patched contender of train_step.py, 4 M parameters,
 fresh; letters are random, or the first ones of ``--dna``. Exits with 1 where the streamed
 likelihood isn't that of one pass in fp32, where the slope of log time against log length is above
-1.03, and where the peak of the longest is more than 5 % above that of 1 Mb (or of the shortest).
+1.03, and where the peak of one longer than 1 Mb is more than 5 % above that of 1 Mb.
 """
 
 import argparse
@@ -249,7 +249,10 @@ def holds(found: dict[str, Any]) -> bool:
     """Return whether the likelihood agrees, time is linear and memory is flat."""
     agrees = found["loglik_relative_difference"] <= LOGLIK_RELATIVE[found["precision"]]
     linear = found["log_log_slope"] is None or found["log_log_slope"] <= MOST_SLOPE
-    return bool(agrees and linear and found["peak_growth"] <= MOST_GROWTH)
+    # Up to 1 Mb the allocator still fills what it will hold.
+    is_far = max(at["length_bp"] for at in found["lengths"]) > LONG_BP[2]
+    flat = found["peak_growth"] <= MOST_GROWTH or not is_far
+    return bool(agrees and linear and flat)
 
 
 def main() -> int:

@@ -32,11 +32,14 @@ def test_a_result_out_of_bounds_fails() -> None:
         "loglik_relative_difference": 1e-7,
         "log_log_slope": 1.02,
         "peak_growth": 1.04,
+        "lengths": places((1 << 20, 1, 500), (50_000_000, 1, 510)),
     }
     assert stream.holds(fine)
     assert stream.holds({**fine, "log_log_slope": None})
     for name in ("loglik_relative_difference", "log_log_slope", "peak_growth"):
         assert not stream.holds({**fine, name: 1.06})
+    near = {**fine, "peak_growth": 1.06, "lengths": places((65_536, 1, 400), (1 << 20, 1, 424))}
+    assert stream.holds(near)
 
 
 def test_letters_are_cut_from_the_file_given(tmp_path: Path) -> None:
