@@ -34,11 +34,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 import torch
 import torch.nn.functional as F
 from measuring.kept import Cells, add_out
-from measuring.machine import here
+from measuring.machine import here, precisions_of
 from peers.hyena2 import Hyena2Operator
 from torch import Tensor, nn
 
-from hyena_glt.config import MixersConfig
+from hyena_glt.config import MixersConfig, Precision
 from hyena_glt.nn import Span, build_mixer
 from hyena_glt.ops import fir, modal, modal_fft
 
@@ -53,6 +53,7 @@ SHORT_MOST_LENGTH = {"vortex": 65_536, "direct": 1_024, **dict.fromkeys(MIXERS, 
 # Beyond these a contender takes minutes, or more than 24 GiB.
 LONG_MOST_LENGTH = {"vortex": 65_536, "direct": 8_192, "attention": 65_536, "hyena2": 262_144}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+LONG_PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 # Relative to the largest value; bf16 has 8 bits.
 MOST_ERROR = {torch.float32: 1e-4, torch.bfloat16: 0.05}
 LEAST_FASTER = {("vortex", "with_gradients"): 8.0, ("fft", "with_gradients"): 2.0}
@@ -255,7 +256,9 @@ def main() -> int:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     lengths = arguments.lengths or (LONG_LENGTHS if arguments.long else SHORT_LENGTHS)
-    precisions = arguments.precisions or (tuple(PRECISIONS) if arguments.long else ("fp32",))
+    precisions = arguments.precisions or precisions_of(
+        LONG_PRECISIONS if arguments.long else ("fp32",)
+    )
     rounds = arguments.rounds or 3
     most = LONG_MOST_LENGTH if arguments.long else SHORT_MOST_LENGTH
     cells = Cells(

@@ -9,7 +9,8 @@ backward and AdamW on a batch of as many bases for all: patched Hyena-GLT (fixed
 Hyena-GLT, an order-2 Hyena network and a Transformer with SDPA, which goes up to 32 kb. Contenders
 take turns within one process; a ratio is the median over rounds of a contender's seconds over the
 patched network's beside it. Peak memory is that of a process of its own for each contender and
-length. Exits with 1 where sizes differ by more than 3 %.
+length. A processor without units for bf16 is measured in fp32. Exits with 1 where sizes differ by
+more than 3 %.
 """
 
 import argparse
@@ -23,7 +24,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch
 from measuring.kept import Cells, add_out
-from measuring.machine import here
+from measuring.machine import here, precisions_of
 from peers import CONTENDERS, OURS, REFERENCE, build_contender, size_of
 from peers.matrices import gemm_peak_gflops, product_gflop, product_share
 from peers.memory import MIB, peak_memory_mib
@@ -135,7 +136,9 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure what was asked for, and show it."""
     form = LONG if arguments.long else SHORT
     lengths_bp = arguments.lengths or form["lengths_bp"]
-    precisions = [arguments.precision] if arguments.precision else form["precisions"]
+    precisions = precisions_of(form["precisions"], arguments.device)
+    if arguments.precision is not None:
+        precisions = (arguments.precision,)
     about = {
         "form": "long" if arguments.long else "short",
         "mode": "compiled" if arguments.compile else "eager",

@@ -17,7 +17,7 @@ from hyena_glt.embed import Layer, Pool, embed_sequences, layers_of
 from hyena_glt.errors import DeviceError, KernelError, SequenceError
 from hyena_glt.generate import ROWS, Sample, sample
 from hyena_glt.io import Reference, Variant
-from hyena_glt.model import HyenaGLT, compile_readings
+from hyena_glt.model import HyenaGLT, compile_readings, warn_of_slow_bf16
 from hyena_glt.score import (
     WINDOW_BP,
     Effect,
@@ -223,11 +223,15 @@ def load(
     without. Where it can't be done or would cost more than it saves, a RuntimeWarning says so and
     the model's ``compiled`` is false.
 
+    A processor without units for bf16 takes tens of times as long for it as for fp32, and a
+    RuntimeWarning says so.
+
     Raises CheckpointError for a folder that is no checkpoint or a damaged one, DeviceError for a
     device that isn't there, KernelError for a precision that there isn't.
     """
     check_device(device)
     check_precision(precision)
+    warn_of_slow_bf16(precision, device)
     return LoadedModel(load_checkpoint(Path(path)), device, precision, compile)
 
 

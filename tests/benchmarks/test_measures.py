@@ -10,6 +10,7 @@ import pytest
 import quality
 import torch
 import train_step
+from measuring import machine as measuring_machine
 from peers import build_contender, wake
 from peers.decoding import PHASES, Cached, difference_of_steps, states_at
 from peers.matrices import product_gflop, product_share
@@ -197,3 +198,15 @@ def test_what_is_kept_is_drawn_only_when_asked(
     plots.main()
     pages = sorted(path.name for path in (tmp_path / "pages").iterdir())
     assert pages == ["decode.png", "train_step.png"]
+
+
+def test_bf16_is_measured_where_there_are_units_for_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(measuring_machine, "has_bf16_units", lambda device: False)
+    assert measuring_machine.precisions_of(("fp32", "bf16")) == ("fp32",)
+    assert measuring_machine.precisions_of(("bf16",)) == ("fp32",)
+    assert "no units for bf16" in capsys.readouterr().err
+    monkeypatch.setattr(measuring_machine, "has_bf16_units", lambda device: True)
+    assert measuring_machine.precisions_of(("bf16",)) == ("bf16",)
+    assert not capsys.readouterr().err

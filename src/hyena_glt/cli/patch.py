@@ -139,12 +139,14 @@ def _check_mean(kind: str | None, mean_bp: float | None) -> None:
 def _own(source: str, device: str, precision: Precision) -> "Patched":
     """Return the network of ``source``, which is asked in ``precision``."""
     from hyena_glt.cli.patchers import own_patches
+    from hyena_glt.model import warn_of_slow_bf16
 
     if precision != "fp32" and not Path(source).is_dir():
         raise typer.BadParameter(
             f"--precision {precision} is of a surprisal, and a recipe has none; leave it out"
         )
     own = own_patches(source, device)
+    warn_of_slow_bf16(precision, device)
     own.network.precision = precision
     return own
 

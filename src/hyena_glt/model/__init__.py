@@ -3,5 +3,15 @@
 from hyena_glt.model.compiling import compile_calls, compile_readings
 from hyena_glt.model.glt import HyenaGLT, ModelState, Output
 from hyena_glt.model.hierarchy import Hierarchy
+from hyena_glt.model.precision import has_bf16_units, warn_of_slow_bf16
 
-__all__ = ["Hierarchy", "HyenaGLT", "ModelState", "Output", "compile_calls", "compile_readings"]
+__all__ = [
+    "Hierarchy",
+    "HyenaGLT",
+    "ModelState",
+    "Output",
+    "compile_calls",
+    "compile_readings",
+    "has_bf16_units",
+    "warn_of_slow_bf16",
+]

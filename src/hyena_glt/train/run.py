@@ -43,7 +43,7 @@ from hyena_glt.errors import (
     StorageError,
     TrainingError,
 )
-from hyena_glt.model import HyenaGLT, compile_calls
+from hyena_glt.model import HyenaGLT, compile_calls, warn_of_slow_bf16
 from hyena_glt.objective import base_loss, named_bits
 from hyena_glt.train.record import (
     RunRecord,
@@ -293,6 +293,7 @@ def _fit(
     module = TrainingModule(network, objective, config, steps)
     if config.compile:
         compile_calls(network, device)
+    warn_of_slow_bf16(config.precision, device)
     windows, sizes = RunWindows(sources, recipe), batch_sizes(legs_of(recipe))
     with _quiet_engine():
         trainer = _trainer(recipe, out, rhythm, device, progress)
