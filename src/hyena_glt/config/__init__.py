@@ -2,7 +2,17 @@
 
 from hyena_glt.config.base import Config
 from hyena_glt.config.data import DataConfig, SourceConfig, SplitConfig
-from hyena_glt.config.door import load_recipe, recipe_from, recipe_schema, with_overrides
+from hyena_glt.config.door import (
+    dataset_config_from,
+    dataset_schema,
+    load_dataset_config,
+    load_recipe,
+    recipe_from,
+    recipe_schema,
+    with_dataset_overrides,
+    with_overrides,
+)
+from hyena_glt.config.examples import DatasetConfig, ExamplesConfig, ExamplesSplitConfig
 from hyena_glt.config.model import (
     AttentionConfig,
     BackboneConfig,
@@ -57,6 +67,7 @@ __all__ = [
     "Config",
     "ConvEntropyConfig",
     "DataConfig",
+    "DatasetConfig",
     "DelimiterPatchConfig",
     "DynamicPatchConfig",
     "EmbedConfig",
@@ -65,6 +76,8 @@ __all__ = [
     "EntropyJumpPatchConfig",
     "EntropyPatchConfig",
     "EntropyRule",
+    "ExamplesConfig",
+    "ExamplesSplitConfig",
     "FixedPatchConfig",
     "JointObjectiveConfig",
     "KmerEntropyConfig",
@@ -87,8 +100,12 @@ __all__ = [
     "SyncmerPatchConfig",
     "TrackPatchConfig",
     "TrainConfig",
+    "dataset_config_from",
+    "dataset_schema",
+    "load_dataset_config",
     "load_recipe",
     "recipe_from",
     "recipe_schema",
+    "with_dataset_overrides",
     "with_overrides",
 ]

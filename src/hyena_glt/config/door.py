@@ -1,15 +1,19 @@
-"""The one door from YAML to a recipe."""
+"""The one door from YAML to a recipe, and to a dataset's config."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
+from hyena_glt.config.base import Config
+from hyena_glt.config.examples import DatasetConfig
 from hyena_glt.config.recipe import Recipe
 from hyena_glt.errors import RecipeError
+
+_Config = TypeVar("_Config", bound=Config)
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -17,6 +21,26 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     A value is read as YAML. Raises RecipeError naming the key, what was found and what is allowed.
     """
+    return recipe_from(_read_mapping(path, overrides), str(path))
+
+
+def load_dataset_config(path: Path, overrides: Sequence[str] = ()) -> DatasetConfig:
+    """Return the dataset's config at ``path``; overrides and errors as :func:`load_recipe`."""
+    return dataset_config_from(_read_mapping(path, overrides), str(path))
+
+
+def recipe_from(data: dict[str, Any], where: str) -> Recipe:
+    """Return the recipe that plain ``data`` holds; ``where`` opens the error message."""
+    return _validated(Recipe, data, where)
+
+
+def dataset_config_from(data: dict[str, Any], where: str) -> DatasetConfig:
+    """Return the dataset's config that plain ``data`` holds; errors as :func:`recipe_from`."""
+    return _validated(DatasetConfig, data, where)
+
+
+def _read_mapping(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return what the YAML at ``path`` holds, ``overrides`` applied."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -30,18 +54,18 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path}: expected a mapping of keys to values, found {data!r:.60}")
     for override in overrides:
         _override(data, override)
-    return recipe_from(data, str(path))
+    return data
 
 
-def recipe_from(data: dict[str, Any], where: str) -> Recipe:
-    """Return the recipe that plain ``data`` holds; ``where`` opens the error message."""
+def _validated(kind: type[_Config], data: dict[str, Any], where: str) -> _Config:
     try:
-        return Recipe.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
         # A list whose item failed is told to be too short as well.
         found = error.errors()
         parents = {e["loc"][:depth] for e in found for depth in range(len(e["loc"]))}
-        lines = [_describe(details) for details in found if details["loc"] not in parents]
+        schema = kind.model_json_schema()
+        lines = [_describe(details, schema) for details in found if details["loc"] not in parents]
         raise RecipeError(f"{where}: " + "; ".join(lines)) from None
 
 
@@ -53,9 +77,22 @@ def with_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     return recipe_from(data, f"recipe {recipe.name!r}")
 
 
+def with_dataset_overrides(config: DatasetConfig, overrides: Sequence[str]) -> DatasetConfig:
+    """Return ``config`` with ``key=value`` overrides, checked again as a whole."""
+    data = config.model_dump(mode="json", exclude_unset=True)
+    for override in overrides:
+        _override(data, override)
+    return dataset_config_from(data, "dataset")
+
+
 def recipe_schema() -> dict[str, Any]:
     """Return the recipe's JSON schema, for editors that complete YAML."""
     return Recipe.model_json_schema()
+
+
+def dataset_schema() -> dict[str, Any]:
+    """Return the JSON schema of a dataset's config."""
+    return DatasetConfig.model_json_schema()
 
 
 class _OnceLoader(yaml.SafeLoader):
@@ -112,10 +149,10 @@ def _override(data: dict[str, Any], override: str) -> None:
         raise RecipeError(f"override {override!r}: nothing at {last!r} to set")
 
 
-def _describe(details: Any) -> str:
+def _describe(details: Any, schema: dict[str, Any]) -> str:
     """Return 'key: problem', with the nearest known key where one is unknown."""
     steps = [str(step) for step in details["loc"]]
-    shown, known, tags = _locate(steps)
+    shown, known, tags = _locate(steps, schema)
     path = ".".join(shown) or "recipe"
     if details["type"] in ("union_tag_not_found", "union_tag_invalid"):
         return _describe_tag(details, path, tags)
@@ -153,12 +190,11 @@ def _nearest(key: str, known: list[str]) -> str | None:
     return near[0] if near else None
 
 
-def _locate(steps: list[str]) -> tuple[list[str], list[str], list[str]]:
+def _locate(steps: list[str], schema: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
     """Return (``steps`` as a user writes them, the keys allowed beside the last, the tags there).
 
     Read off the JSON schema; pydantic puts a union's tag, such as 'fixed', among the steps.
     """
-    schema = recipe_schema()
     definitions = schema["$defs"]
 
     def resolve(node: dict[str, Any]) -> dict[str, Any]:
