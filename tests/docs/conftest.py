@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -46,4 +47,21 @@ def demo_like_folder(tmp_path: Path) -> Path:
     lines = ["##fileformat=VCFv4.3", columns, *records]
     (tmp_path / "variants.vcf").write_text("".join(f"{line}\n" for line in lines))
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    _write_labelled(tmp_path)
     return tmp_path
+
+
+def _write_labelled(folder: Path) -> None:
+    """Write tables of promoters, and a dataset's YAML beside the genome that it speaks of."""
+    (folder / "promoters").mkdir()
+    for number, part in enumerate(("train", "test")):
+        letters = np.random.default_rng(number).choice(list("ACGT"), (6, 50))
+        rows = [f"{''.join(row)},{'no' if i % 2 else 'yes'}" for i, row in enumerate(letters)]
+        text = "\n".join(["sequence,label", *rows, ""])
+        (folder / "promoters" / f"{part}.csv").write_text(text)
+    _, page = (ROOT / "docs/data.md").read_text(encoding="utf-8").split("```yaml\n", 1)
+    (folder / "genes.yaml").write_text(page.partition("```")[0])
+    contigs = ("chrI", "chrXV")
+    write_fasta(folder / "yeast.fa", [Record(name, "", "ATGGCGTACG" * 40) for name in contigs])
+    genes = [f"{name}\ttest\tCDS\t61\t120\t.\t-\t0\tID={name}" for name in contigs]
+    (folder / "yeast.gff3").write_text("\n".join(["##gff-version 3", *genes, ""]))

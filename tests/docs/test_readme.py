@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hyena_glt.config import recipe_from
+from hyena_glt.config import dataset_config_from, recipe_from
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -81,6 +81,14 @@ def test_the_mixture_of_the_docs_is_one(tmp_path: Path) -> None:
     data = yaml.safe_load((ROOT / "recipes/tiny.yaml").read_text())
     recipe = recipe_from({**data, **yaml.safe_load(block)}, "docs")
     assert recipe.data.mixture is not None
+
+
+def test_datasets_of_the_docs_are_such() -> None:
+    kinds = [
+        dataset_config_from(yaml.safe_load(block), "docs").sources[0].kind
+        for block in blocks("docs/data.md", "yaml")
+    ]
+    assert kinds == ["annotation", "signal", "variants"]
 
 
 def test_the_file_tree_is_true() -> None:

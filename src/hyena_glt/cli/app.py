@@ -2,11 +2,12 @@
 
 import json
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from hyena_glt import __version__
+from hyena_glt.cli.data import inspect, prepare
 from hyena_glt.cli.demo import demo
 from hyena_glt.cli.embed import embed
 from hyena_glt.cli.generate import generate
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 score_app = typer.Typer(no_args_is_help=True)
 patch_app = typer.Typer(cls=MapByDefault)
+data_app = typer.Typer(no_args_is_help=True)
 
 app.command()(train)
 app.command()(info)
@@ -37,6 +39,9 @@ score_app.command("saturation")(saturation)
 app.add_typer(patch_app, name="patch")
 patch_app.command("map")(draw)
 patch_app.command("calibrate")(calibrate)
+app.add_typer(data_app, name="data")
+data_app.command()(inspect)
+data_app.command()(prepare)
 app.command()(embed)
 app.command()(generate)
 
@@ -57,15 +62,29 @@ def patch() -> None:
     """
 
 
+@data_app.callback()
+def data() -> None:
+    """Look at labelled sequences, and make them ready for training.
+
+    Example: hyena-glt data inspect train.csv test.csv
+    """
+
+
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of a recipe, with which editors complete and check YAML.
+def schema(
+    of: Annotated[
+        Literal["recipe", "data"],
+        typer.Argument(help="A recipe of 'train', or the YAML that 'data' takes."),
+    ] = "recipe",
+) -> None:
+    """Print a JSON schema, with which editors complete and check YAML.
 
     Example: hyena-glt schema > recipe.schema.json
     """
-    from hyena_glt.config import recipe_schema
+    from hyena_glt.config import dataset_schema, recipe_schema
 
-    typer.echo(json.dumps(recipe_schema(), indent=2))
+    found = recipe_schema() if of == "recipe" else dataset_schema()
+    typer.echo(json.dumps(found, indent=2))
 
 
 app.command()(demo)
