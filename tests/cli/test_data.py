@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cli.asking import Run
+from hyena_glt.cli.dataset_figures import _edges
 from hyena_glt.data.examples import open_dataset
 
 
@@ -136,3 +137,34 @@ def test_numbers(run: Run, tmp_path: Path) -> None:
     how = ("--kind", "values", "--label", "dev", "--label", "hk")
     shown = run("data", "inspect", str(path), *how)
     assert "all, dev: 2 numbers, mean 2, standard deviation 1" in shown.stdout
+
+
+def test_many_classes_with_long_names_stay_readable(run: Run, tmp_path: Path) -> None:
+    lines = [f"{random_dna(20, row)},a_long_name_of_class_{row % 25:02d}" for row in range(250)]
+    (tmp_path / "t.csv").write_text("sequence,label\n" + "\n".join(lines) + "\n")
+    out = tmp_path / "d"
+    how = ("--set", "split.test=0", "--set", "split.validation=0")
+    shown = run("data", "prepare", str(tmp_path / "t.csv"), "--out", str(out), *how)
+    assert "│ a_long_name_of_class_19 │    10 │          0 │    0 │" in shown.stdout
+    assert "and 5 classes more" in shown.stdout
+
+
+def test_a_folder_that_can_not_be_made_is_an_error(run: Run, gue: Path) -> None:
+    blocked = gue / "train.csv" / "look"
+    shown = run("data", "inspect", str(gue), "--no-similar", "--out", str(blocked))
+    assert shown.exit_code == 1
+    assert f"{blocked}: can't be made" in shown.stderr
+
+
+@pytest.mark.parametrize("length_bp", [1, 70, 100, 2000])
+def test_bins_hold_as_many_possible_values_each(length_bp: int) -> None:
+    values = np.arange(length_bp + 1) / length_bp
+    edges = _edges(values, 0.0001)
+    counts, _ = np.histogram(values, edges)
+    assert len(counts) <= 40
+    assert len(set(counts[:-1].tolist())) <= 1
+    assert counts.sum() == length_bp + 1
+
+
+def test_one_length_alone_is_one_bin_around_it() -> None:
+    assert _edges(np.array([70, 70]), 1).tolist() == [69.5, 70.5]

@@ -15,7 +15,7 @@ BALANCE: TypeAdapter[Any] = TypeAdapter(BalanceConfig)
     "task",
     [
         {"kind": "classification", "class_weights": {"tata": 2.0, "none": 0.5}},
-        {"kind": "classification", "pooling": {"kind": "last", "over": "patches"}},
+        {"kind": "classification", "pooling": {"kind": "last"}},
         {"kind": "multilabel", "positive_weights": "balanced", "focal_gamma": 2.0},
         {"kind": "regression", "learn_variance": True, "standardise": False},
         {"kind": "regression", "likelihood": "poisson"},

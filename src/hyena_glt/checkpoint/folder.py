@@ -40,7 +40,7 @@ _FILES = (
     "regions.json",
     "provenance.json",
 )
-_VERSIONED = ("hyena-glt", "torch", "numpy", "lightning", "safetensors")
+VERSIONED = ("hyena-glt", "torch", "numpy", "lightning", "safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Provenance:
     versions: dict[str, str] = field(
         default_factory=lambda: {
             "python": platform.python_version(),
-            **{name: version(name) for name in _VERSIONED},
+            **{name: version(name) for name in VERSIONED},
         }
     )
 

@@ -10,6 +10,7 @@ from hyena_glt import __version__
 from hyena_glt.cli.data import inspect, prepare
 from hyena_glt.cli.demo import demo
 from hyena_glt.cli.embed import embed
+from hyena_glt.cli.finetune import finetune, predict
 from hyena_glt.cli.generate import generate
 from hyena_glt.cli.info import info
 from hyena_glt.cli.patch import MapByDefault, calibrate, draw
@@ -42,6 +43,8 @@ patch_app.command("calibrate")(calibrate)
 app.add_typer(data_app, name="data")
 data_app.command()(inspect)
 data_app.command()(prepare)
+app.command()(finetune)
+app.command()(predict)
 app.command()(embed)
 app.command()(generate)
 
@@ -73,18 +76,22 @@ def data() -> None:
 @app.command()
 def schema(
     of: Annotated[
-        Literal["recipe", "data"],
-        typer.Argument(help="A recipe of 'train', or the YAML that 'data' takes."),
+        Literal["recipe", "data", "finetune"],
+        typer.Argument(help="Of 'train', of the YAML that 'data' takes, or of 'finetune'."),
     ] = "recipe",
 ) -> None:
     """Print a JSON schema, with which editors complete and check YAML.
 
     Example: hyena-glt schema > recipe.schema.json
     """
-    from hyena_glt.config import dataset_schema, recipe_schema
+    from hyena_glt import config
 
-    found = recipe_schema() if of == "recipe" else dataset_schema()
-    typer.echo(json.dumps(found, indent=2))
+    schemas = {
+        "recipe": config.recipe_schema,
+        "data": config.dataset_schema,
+        "finetune": config.finetune_schema,
+    }
+    typer.echo(json.dumps(schemas[of](), indent=2))
 
 
 app.command()(demo)

@@ -14,30 +14,31 @@ from hyena_glt.io import replacing_file
 
 _COLOURS = ("#1f5fa8", "#b3392f", "#3a7d44", "#8a5a9e", "#9aa3ad")
 _BINS = 40
+_ROUNDING = 1e-9  # shares of G and C that differ by less are the same
 _MOST_CLASSES = 30
 
 
 def draw_inspection(out: Path, found: Inspection) -> None:
     """Draw lengths.png, gc.png (where letters pair) and classes.png (where there are classes)."""
-    _histograms(out / "lengths.png", found.length_bp, "length, bp")
+    _histograms(out / "lengths.png", found.length_bp, "length, bp", least_step=1)
     gc = {name: values[~np.isnan(values)] for name, values in found.gc.items()}
     gc = {name: values for name, values in gc.items() if len(values)}
     if gc:
         most = dict(sorted(gc.items(), key=lambda item: -len(item[1]))[: len(_COLOURS)])
-        _histograms(out / "gc.png", most, "share of G and C")
+        _histograms(out / "gc.png", most, "share of G and C", least_step=0.002)
     parts: Mapping[str, Any] = found.report["parts"]
     key = "classes" if any("classes" in about for about in parts.values()) else "base_classes"
     if any(key in about for about in parts.values()):
         _classes(out / "classes.png", {name: about.get(key, {}) for name, about in parts.items()})
 
 
-def _histograms(path: Path, values: Mapping[str, np.ndarray], label: str) -> None:
+def _histograms(
+    path: Path, values: Mapping[str, np.ndarray], label: str, least_step: float
+) -> None:
     """Draw the share of sequences in each bin, a line for each name."""
     figure = _figure(6.4, 3.4)
     axes = figure.subplots()
-    low = min(float(found.min()) for found in values.values())
-    high = max(float(found.max()) for found in values.values())
-    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+    edges = _edges(np.concatenate(list(values.values())), least_step)
     for colour, (name, found) in zip(_COLOURS, values.items(), strict=False):
         counts, _ = np.histogram(found, edges)
         axes.stairs(
@@ -45,6 +46,22 @@ def _histograms(path: Path, values: Mapping[str, np.ndarray], label: str) -> Non
         )
     axes.set(xlabel=label, ylabel="share of sequences, %")
     _finish(figure, axes, path)
+
+
+def _edges(values: np.ndarray, least_step: float) -> np.ndarray:
+    """Return edges of at most some `_BINS` equal bins, each with as many possible values.
+
+    Values that lie a step apart, as lengths do and the GC of sequences of one length, would
+    otherwise be two in one bin and three in the next, which looks like peaks.
+    """
+    distinct = np.unique(values)
+    gaps = np.diff(distinct)
+    gaps = gaps[gaps > _ROUNDING]
+    step = max(least_step, float(gaps.min())) if len(gaps) else least_step
+    steps = round((distinct[-1] - distinct[0]) / step) + 1
+    together = -(-steps // _BINS)
+    bins = -(-steps // together)
+    return np.asarray(distinct[0] - step / 2 + step * together * np.arange(bins + 1))
 
 
 def _classes(path: Path, counts: Mapping[str, Mapping[str, int]]) -> None:
@@ -74,6 +91,7 @@ def _figure(width: float, height: float) -> Figure:
 def _finish(figure: Figure, axes: Axes, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
-    axes.legend(frameon=False, fontsize=8)
+    # Beside the axes, where it hides nothing.
+    figure.legend(frameon=False, fontsize=8, loc="outside right upper")
     with replacing_file(path) as aside:
         figure.savefig(aside, format="png", dpi=150)

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from hyena_glt.cli.dataset_figures import draw_inspection
 from hyena_glt.data.examples import Inspection, Manifest
+from hyena_glt.errors import StorageError
 from hyena_glt.io import replacing_file
 
 _MOST_CLASSES = 20
@@ -21,8 +22,13 @@ _MISSING = "NA"
 
 
 def write_inspection(out: Path, found: Inspection) -> None:
-    """Write report.json and pictures into the folder ``out``."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Write report.json and pictures into the folder ``out``; StorageError if it can't be made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{out}: can't be made ({error.strerror}); choose another place"
+        ) from None
     with replacing_file(out / "report.json") as aside:
         aside.write_text(json.dumps(found.report, indent=1) + "\n", encoding="utf-8")
     draw_inspection(out, found)
@@ -120,15 +126,17 @@ def preparing(silent: bool) -> Iterator[Callable[[int], None]]:
 def show_manifest(out: Path, manifest: Manifest) -> None:
     """Print what a prepared dataset holds."""
     table = Table(title=f"{manifest.rows:,} examples, {manifest.bases:,} bases")
-    for column in ("part", "examples", "bases"):
-        table.add_column(column, justify="left" if column == "part" else "right")
-    shown = manifest.classes[:_MOST_CLASSES]
-    for label in shown:
-        table.add_column(escape(label), justify="right")
-    for name, counts in manifest.parts.items():
-        of_class = (f"{counts.classes.get(label, 0):,}" for label in shown)
-        table.add_row(name, f"{counts.rows:,}", f"{counts.bases:,}", *of_class)
+    table.add_column("")
+    for name in manifest.parts:
+        table.add_column(name, justify="right")
+    parts = manifest.parts.values()
+    table.add_row("examples", *(f"{counts.rows:,}" for counts in parts))
+    table.add_row("bases", *(f"{counts.bases:,}" for counts in parts), end_section=True)
+    for label in manifest.classes[:_MOST_CLASSES]:
+        table.add_row(escape(label), *(f"{counts.classes.get(label, 0):,}" for counts in parts))
     Console().print(table)
+    if len(manifest.classes) > _MOST_CLASSES:
+        typer.echo(f"and {len(manifest.classes) - _MOST_CLASSES:,} classes more")
     for reason, rows in manifest.dropped.items():
         typer.echo(f"dropped, {reason}: {rows:,}")
     typer.echo(f"{out}: manifest.json has all settings, counts and checksums")

@@ -5,7 +5,10 @@ from hyena_glt.config.data import DataConfig, SourceConfig, SplitConfig
 from hyena_glt.config.door import (
     dataset_config_from,
     dataset_schema,
+    finetune_recipe_from,
+    finetune_schema,
     load_dataset_config,
+    load_finetune_recipe,
     load_recipe,
     recipe_from,
     recipe_schema,
@@ -13,6 +16,7 @@ from hyena_glt.config.door import (
     with_overrides,
 )
 from hyena_glt.config.examples import DatasetConfig, ExamplesConfig, ExamplesSplitConfig
+from hyena_glt.config.finetune import FinetuneRecipe, FinetuneTrainConfig
 from hyena_glt.config.model import (
     AttentionConfig,
     BackboneConfig,
@@ -78,6 +82,8 @@ __all__ = [
     "EntropyRule",
     "ExamplesConfig",
     "ExamplesSplitConfig",
+    "FinetuneRecipe",
+    "FinetuneTrainConfig",
     "FixedPatchConfig",
     "JointObjectiveConfig",
     "KmerEntropyConfig",
@@ -102,7 +108,10 @@ __all__ = [
     "TrainConfig",
     "dataset_config_from",
     "dataset_schema",
+    "finetune_recipe_from",
+    "finetune_schema",
     "load_dataset_config",
+    "load_finetune_recipe",
     "load_recipe",
     "recipe_from",
     "recipe_schema",

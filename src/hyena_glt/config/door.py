@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from hyena_glt.config.base import Config
 from hyena_glt.config.examples import DatasetConfig
+from hyena_glt.config.finetune import FinetuneRecipe
 from hyena_glt.config.recipe import Recipe
 from hyena_glt.errors import RecipeError
 
@@ -29,6 +30,11 @@ def load_dataset_config(path: Path, overrides: Sequence[str] = ()) -> DatasetCon
     return dataset_config_from(_read_mapping(path, overrides), str(path))
 
 
+def load_finetune_recipe(path: Path, overrides: Sequence[str] = ()) -> FinetuneRecipe:
+    """Return the fine-tuning recipe at ``path``; overrides and errors as :func:`load_recipe`."""
+    return finetune_recipe_from(_read_mapping(path, overrides), str(path))
+
+
 def recipe_from(data: dict[str, Any], where: str) -> Recipe:
     """Return the recipe that plain ``data`` holds; ``where`` opens the error message."""
     return _validated(Recipe, data, where)
@@ -37,6 +43,11 @@ def recipe_from(data: dict[str, Any], where: str) -> Recipe:
 def dataset_config_from(data: dict[str, Any], where: str) -> DatasetConfig:
     """Return the dataset's config that plain ``data`` holds; errors as :func:`recipe_from`."""
     return _validated(DatasetConfig, data, where)
+
+
+def finetune_recipe_from(data: dict[str, Any], where: str) -> FinetuneRecipe:
+    """Return the fine-tuning recipe that plain ``data`` holds; errors as :func:`recipe_from`."""
+    return _validated(FinetuneRecipe, data, where)
 
 
 def _read_mapping(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
@@ -88,6 +99,11 @@ def with_dataset_overrides(config: DatasetConfig, overrides: Sequence[str]) -> D
 def recipe_schema() -> dict[str, Any]:
     """Return the recipe's JSON schema, for editors that complete YAML."""
     return Recipe.model_json_schema()
+
+
+def finetune_schema() -> dict[str, Any]:
+    """Return the JSON schema of a fine-tuning recipe."""
+    return FinetuneRecipe.model_json_schema()
 
 
 def dataset_schema() -> dict[str, Any]:

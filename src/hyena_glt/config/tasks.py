@@ -22,9 +22,6 @@ class PoolingConfig(Config):
     kind: PoolingKind = Field(
         "mean", description="attention: one learned query; last: the vector of the last position"
     )
-    over: Literal["bases", "patches"] = Field(
-        "bases", description="bases: the decoder's output; patches: the backbone's"
-    )
 
 
 class _ClassConfig(Config):

@@ -45,6 +45,14 @@ class Output(NamedTuple):
     ratio_loss: Float[Tensor, ""] | None = None  # of routers whose recipe gives it a weight
 
 
+class Hidden(NamedTuple):
+    """What a call knows of each position before a head answers."""
+
+    states: Float[Tensor, "B L D"]
+    emissions: list[Emission]  # where each stage closed patches
+    ratio_loss: Float[Tensor, ""] | None  # of routers whose recipe gives it a weight
+
+
 class HyenaGLT(nn.Module):
     """The network. Causal: row t of the output depends on positions 0..t alone.
 
@@ -158,10 +166,37 @@ class HyenaGLT(nn.Module):
     ) -> Output:
         """Return what one strand alone says: as :meth:`forward`, whatever ``rc`` is."""
         two_sided = self._checked_direction(two_sided, state)
-        batch, total = ids.shape
-        if total == 0:
-            nothing = self.embed.symbol.weight.new_zeros(batch, 0, len(self.alphabet.letters))
+        if ids.shape[1] == 0:
+            letters = len(self.alphabet.letters)
+            nothing = self.embed.symbol.weight.new_zeros(len(ids), 0, letters)
             return Output(nothing, [], state)
+        (y_BLD, emissions, ratio_loss), after = self._think(ids, length, state, two_sided, track)
+        head = self.masked_head if two_sided and self.masked_head is not None else self.head
+        return Output(head(y_BLD), emissions, after, ratio_loss)
+
+    def hidden(
+        self,
+        ids: Int[Tensor, "B L"],
+        length: Int[Tensor, " B"] | None = None,
+        two_sided: bool | None = None,
+    ) -> Hidden:
+        """Return what stands before the head, of whole rows, for heads of other tasks.
+
+        One strand is read, whatever ``rc`` is. Arguments and errors are those of :meth:`forward`;
+        a row has one position at least.
+        """
+        return self._think(ids, length, None, self._checked_direction(two_sided, None), None)[0]
+
+    def _think(
+        self,
+        ids: Int[Tensor, "B L"],
+        length: Int[Tensor, " B"] | None,
+        state: ModelState | None,
+        two_sided: bool,
+        track: Float[Tensor, "B L"] | None,
+    ) -> tuple[Hidden, ModelState | None]:
+        """Return all that a call computes but the head's answer."""
+        batch, total = ids.shape
         full = length is None
         if length is None:
             length = torch.full((batch,), total, device=ids.device)
@@ -186,8 +221,7 @@ class HyenaGLT(nn.Module):
                 None if state is None else state.hierarchy,
             )
         after = None if hierarchy is None else ModelState(letters, before, hierarchy)
-        head = self.masked_head if two_sided and self.masked_head is not None else self.head
-        return Output(head(y_BLD), trace.emissions, after, trace.ratio_loss)
+        return Hidden(y_BLD, trace.emissions, trace.ratio_loss), after
 
     def entropy_of(self, ids: Int[Tensor, "B L"]) -> Int[Tensor, "B L"]:
         """Return the entropy of the letter after each position of whole rows, in 1/1024 bit.

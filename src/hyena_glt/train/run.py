@@ -295,7 +295,7 @@ def _fit(
         compile_calls(network, device)
     warn_of_slow_bf16(config.precision, device)
     windows, sizes = RunWindows(sources, recipe), batch_sizes(legs_of(recipe))
-    with _quiet_engine():
+    with quiet_engine():
         trainer = _trainer(recipe, out, rhythm, device, progress)
         loader = training_loader(windows, sizes, rank=0, world=1)
         state = newest_resume_folder(out) if resume else None
@@ -344,7 +344,7 @@ def _trainer(
 
 
 @contextmanager
-def _quiet_engine() -> Iterator[None]:
+def quiet_engine() -> Iterator[None]:
     """Keep the engine's notes to itself; what a user needs to know, we say."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level

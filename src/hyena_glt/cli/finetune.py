@@ -1,0 +1,110 @@
+"""``hyena-glt finetune`` and ``hyena-glt predict``: from a dataset to answers on new sequences."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hyena_glt.cli.data import (
+    OfGenome,
+    Paths,
+    SequenceColumn,
+)
+from hyena_glt.cli.options import Device, Json, Overrides
+from hyena_glt.cli.verbs import EXIT_TERMINATED, command_line, show_json
+
+
+def finetune(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML of a fine-tuning.")],
+    overrides: Overrides = None,
+    *,
+    out: Annotated[Path, typer.Option(help="The run's folder; a new one, unless --resume.")],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on after the last epoch that was finished.")
+    ] = False,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Teach a network a task on a prepared dataset; keep the best epoch in OUT/checkpoint.
+
+    The recipe names the dataset that 'data prepare' wrote, the checkpoint to
+    begin with (or a fresh network's shape), the task, and what moves. The best
+    epoch is chosen on validation by the metric that the recipe names; the test
+    part is never read. 'hyena-glt schema finetune' lists all settings.
+
+    Example: hyena-glt finetune recipes/finetune.yaml --out runs/promoters
+    """
+    from hyena_glt.api import check_device
+    from hyena_glt.config import load_finetune_recipe
+    from hyena_glt.finetune import finetune as run
+
+    resolved = load_finetune_recipe(recipe, overrides or ())
+    check_device(device)
+    report = run(
+        resolved,
+        out,
+        resume=resume,
+        device=device,
+        command=command_line(),
+        progress=not as_json,
+    )
+    if as_json:
+        show_json(report.as_dict())
+    else:
+        found = ", ".join(f"{name} {value:.4f}" for name, value in report.validation.items())
+        typer.echo(
+            f"{report.stopped} after {report.epochs} epochs, the best was {report.best_epoch}"
+        )
+        typer.echo(f"validation: {found}\n{report.checkpoint}")
+    if report.stopped == "terminated":
+        raise typer.Exit(EXIT_TERMINATED)
+
+
+def predict(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CKPT", help="A folder that 'finetune' wrote.")
+    ],
+    paths: Paths,
+    *,
+    out: Annotated[Path, typer.Option(help="The table to write: .tsv or .parquet.")],
+    ensemble: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="CKPT", help="Another checkpoint to average with; may come again."),
+    ] = None,
+    both_strands: Annotated[
+        bool, typer.Option("--both-strands", help="The mean of a sequence and its other strand.")
+    ] = False,
+    sequence: SequenceColumn = "sequence",
+    name: Annotated[
+        str | None, typer.Option(help="Column of names; rows are numbered without one.")
+    ] = None,
+    genome: OfGenome = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Write what a fine-tuned network answers to new sequences, a row each.
+
+    Probabilities of classes, or numbers in the units of the data; of a network
+    that labels bases a row for each base, of one that answers tracks a row for
+    each bin (0-based). Labels that files may hold are not looked at.
+
+    Example: hyena-glt predict runs/promoters/checkpoint new.fa --out new.tsv
+    """
+    from hyena_glt.api import check_device
+    from hyena_glt.cli.predictions import write_predictions
+
+    check_device(device)
+    written = write_predictions(
+        [checkpoint, *(ensemble or ())],
+        paths,
+        out,
+        both_strands=both_strands,
+        sequence=sequence,
+        name=name,
+        genome=genome,
+        device=device,
+    )
+    if as_json:
+        show_json({"out": str(out), "examples": written})
+    else:
+        typer.echo(f"{out}: {written:,} sequences")

@@ -1,0 +1,16 @@
+"""Takes a recipe and a prepared dataset; gives a network that answers a task, and its answers."""
+
+from hyena_glt.finetune.answers import Answers, answer, measure
+from hyena_glt.finetune.predict import Prediction, Predictor, predict
+from hyena_glt.finetune.run import FinetuningReport, finetune
+
+__all__ = [
+    "Answers",
+    "FinetuningReport",
+    "Prediction",
+    "Predictor",
+    "answer",
+    "finetune",
+    "measure",
+    "predict",
+]

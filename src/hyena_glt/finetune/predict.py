@@ -1,0 +1,142 @@
+"""Answers to new sequences, from one fine-tuned network or several, on one strand or both."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hyena_glt.checkpoint.tasks import TaskCheckpoint, build_task_network, load_task_checkpoint
+from hyena_glt.config.tasks import BasesTaskConfig, PairTaskConfig, SignalTaskConfig
+from hyena_glt.data import whole_rows_of
+from hyena_glt.data.examples import strand_swaps
+from hyena_glt.errors import CheckpointError, RecipeError
+from hyena_glt.finetune.answers import readable
+from hyena_glt.io.examples import Example
+from hyena_glt.model import TaskNetwork
+from hyena_glt.tokenize import Alphabet, alphabet
+
+
+class Prediction(NamedTuple):
+    """One example's answer: (C,), of bases (L, C), of a signal (T, C)."""
+
+    example: Example
+    values: Float[np.ndarray, "..."]
+
+
+class Predictor:
+    """Fine-tuned networks whose answers are averaged."""
+
+    def __init__(self, folders: Sequence[Path], device: str = "cpu") -> None:
+        """Load the networks in ``folders``.
+
+        Raises CheckpointError for a folder that is none, and where they answer different tasks.
+        """
+        checkpoints = [load_task_checkpoint(folder) for folder in folders]
+        first = checkpoints[0]
+        for folder, other in zip(folders, checkpoints, strict=True):
+            if _question(other) != _question(first):
+                raise CheckpointError(
+                    f"{folder}: answers another task, or other classes, than {folders[0]}; name "
+                    "checkpoints of one dataset's classes and one task"
+                )
+        self.device = torch.device(device)
+        self.networks: list[TaskNetwork] = [
+            build_task_network(found).to(self.device) for found in checkpoints
+        ]
+        self.task, self.names = first.recipe.task, first.answers
+        self.alphabet: Alphabet = alphabet(first.modality)
+
+    @torch.no_grad()
+    def values(
+        self, sequences: Sequence[np.ndarray], alternatives: Sequence[np.ndarray] | None
+    ) -> list[Float[np.ndarray, "..."]]:
+        """Return each sequence's answer on the strand given, the mean over networks."""
+        ids, length = (t.to(self.device) for t in whole_rows_of(sequences))
+        others: tuple[Tensor, ...] = ()
+        if alternatives is not None:
+            others = tuple(t.to(self.device) for t in whole_rows_of(alternatives))
+        found = [readable(network, network(ids, length, *others)) for network in self.networks]
+        mean = torch.stack(found).mean(0).cpu().numpy()
+        return [self._row(mean[row], len(sequence)) for row, sequence in enumerate(sequences)]
+
+    def _row(self, values: np.ndarray, length_bp: int) -> Float[np.ndarray, "..."]:
+        """Return a row's own part: without BOS and padding."""
+        if isinstance(self.task, BasesTaskConfig):
+            return values[1 : length_bp + 1]
+        if isinstance(self.task, SignalTaskConfig):
+            return values[: -(-length_bp // self.task.bin_bp)]
+        return values
+
+    def on_other_strand(
+        self, values: Float[np.ndarray, "..."], length_bp: int
+    ) -> Float[np.ndarray, "..."]:
+        """Return what an answer about the other strand says of the strand given.
+
+        Raises RecipeError for a signal whose last bin is shorter, since bins don't fall together.
+        """
+        if isinstance(self.task, BasesTaskConfig | SignalTaskConfig):
+            if isinstance(self.task, SignalTaskConfig) and length_bp % self.task.bin_bp:
+                raise RecipeError(
+                    f"a sequence of {length_bp} bp isn't whole bins of {self.task.bin_bp} bp, so "
+                    "that bins of its strands differ; use one strand"
+                )
+            return values[::-1][:, strand_swaps(self.names)]
+        return values
+
+
+def predict(
+    predictor: Predictor,
+    examples: Iterable[Example],
+    *,
+    both_strands: bool = False,
+    batch_examples: int = 64,
+) -> Iterator[Prediction]:
+    """Give the answer to each example in turn; labels are not looked at.
+
+    With ``both_strands`` it is the mean of a sequence's and its reverse complement's, labels of
+    bases turned back. Raises SequenceError for a letter that the modality doesn't have and for the
+    other strand of a protein; RecipeError where a task of pairs gets single sequences.
+    """
+    source = iter(examples)
+    while batch := list(islice(source, batch_examples)):
+        sequences = [np.frombuffer(example.sequence, np.uint8) for example in batch]
+        for example, sequence in zip(batch, sequences, strict=True):
+            predictor.alphabet.validate(sequence, example.where)
+        alternatives = _alternatives(predictor, batch)
+        found = predictor.values(sequences, alternatives)
+        if both_strands:
+            turn = predictor.alphabet.reverse_complement
+            turned = [turn(sequence) for sequence in sequences]
+            others = None if alternatives is None else [turn(other) for other in alternatives]
+            back = [
+                predictor.on_other_strand(values, len(sequence))
+                for values, sequence in zip(
+                    predictor.values(turned, others), sequences, strict=True
+                )
+            ]
+            found = [(one + other) / 2 for one, other in zip(found, back, strict=True)]
+        for example, values in zip(batch, found, strict=True):
+            yield Prediction(example, values)
+
+
+def _alternatives(predictor: Predictor, batch: Sequence[Example]) -> list[np.ndarray] | None:
+    if not isinstance(predictor.task, PairTaskConfig):
+        return None
+    found = []
+    for example in batch:
+        if example.alternative is None:
+            raise RecipeError(f"{example.where}: the task compares two sequences, found one")
+        found.append(np.frombuffer(example.alternative, np.uint8))
+        predictor.alphabet.validate(found[-1], example.where)
+    return found
+
+
+def _question(checkpoint: TaskCheckpoint) -> tuple[object, ...]:
+    task = checkpoint.recipe.task
+    kind = (task.kind, getattr(task, "answer", None), getattr(task, "bin_bp", None))
+    return (*kind, checkpoint.answers, checkpoint.modality)

@@ -1,0 +1,234 @@
+"""Fine-tuning end to end: planted signals are found, what is to stay stays, runs go on."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hyena_glt.checkpoint.tasks import build_task_network, load_task_checkpoint
+from hyena_glt.config import finetune_recipe_from
+from hyena_glt.data.examples import guess_dataset, prepare_dataset
+from hyena_glt.errors import CheckpointError, HyenaGLTError, RecipeError
+from hyena_glt.finetune import finetune
+from hyena_glt.finetune.predict import Predictor, predict
+from hyena_glt.io.examples import Example
+from hyena_glt.model import HyenaGLT
+from hyena_glt.train import tasks
+
+MOTIF = "TGACTCA"
+MODEL = {
+    "embed": {"exact_k": [2, 3]},
+    "stages": [
+        {
+            "width": 16,
+            "mlp_width": 16,
+            "encoder": "S",
+            "patch": {"kind": "fixed", "size_bp": 4},
+            "decoder": "S",
+        }
+    ],
+    "backbone": {"width": 16, "mlp_width": 16, "layout": "S"},
+    "direction": "bidirectional",
+}
+
+
+def table(folder: Path, rows: int, label: Callable[[str, bool], str], seed: int = 0) -> Path:
+    """A dataset of sequences of 40 bp; every second one holds the motif."""
+    rng = np.random.default_rng(seed)
+    lines = []
+    for row in range(rows):
+        letters = "".join(rng.choice(list("ACGT"), 40))
+        has_motif = row % 2 == 0
+        if has_motif:
+            at = int(rng.integers(0, 33))
+            letters = letters[:at] + MOTIF + letters[at + 7 :]
+        lines.append(f"{letters},{label(letters, has_motif)}")
+    path = folder / "table.csv"
+    path.write_text("\n".join(["sequence,label", *lines, ""]))
+    return path
+
+
+def recipe_data(dataset: Path, task: dict[str, Any], **train: Any) -> dict[str, Any]:
+    return {
+        "name": "test",
+        "seed": 1,
+        "dataset": str(dataset),
+        "model": MODEL,
+        "task": task,
+        "train": {"epochs": 2, "batch_examples": 16, **train},
+    }
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("classes")
+    path = table(folder, 120, lambda _, has: "motif" if has else "none")
+    prepare_dataset(guess_dataset([str(path)]), folder / "dataset")
+    return folder / "dataset"
+
+
+CLASSIFY = {"kind": "classification"}
+
+
+@pytest.mark.slow
+def test_a_planted_motif_is_learned(tmp_path: Path) -> None:
+    path = table(tmp_path, 800, lambda _, has: "motif" if has else "none")
+    prepare_dataset(guess_dataset([str(path)]), tmp_path / "dataset")
+    task = {"kind": "classification", "pooling": {"kind": "max"}}
+    data = recipe_data(tmp_path / "dataset", task, epochs=12, lr=3e-3, head_lr=3e-3, metric="auroc")
+    report = finetune(finetune_recipe_from(data, "test"), tmp_path / "run")
+    assert report.validation["auroc"] > 0.99
+
+
+def test_the_best_epoch_is_kept_and_answers_as_it_did(classes: Path, tmp_path: Path) -> None:
+    data = recipe_data(classes, CLASSIFY, epochs=3)
+    report = finetune(finetune_recipe_from(data, "test"), tmp_path / "run")
+    found = load_task_checkpoint(tmp_path / "run/checkpoint")
+    assert found.answers == ("motif", "none")
+    assert found.provenance.epochs == report.best_epoch
+    assert found.provenance.validation["loss"] == report.validation["loss"]
+    network = build_task_network(found)
+    assert all(p.isfinite().all() for p in network.parameters())
+    assert report.stopped == "finished"
+
+
+def test_the_same_seed_gives_the_same_bits_and_a_resumed_run_too(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = finetune_recipe_from(
+        {**recipe_data(classes, CLASSIFY, epochs=3), "augment": {"mutation": 0.1}}, "test"
+    )
+    whole = finetune(recipe, tmp_path / "whole")
+    real = tasks.Epochs._is_better
+
+    def killed(self: Any, found: Any) -> bool:
+        if self.done == 2:
+            raise KeyboardInterrupt
+        return real(self, found)
+
+    monkeypatch.setattr(tasks.Epochs, "_is_better", killed)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        finetune(recipe, tmp_path / "killed")
+    monkeypatch.setattr(tasks.Epochs, "_is_better", real)
+    with pytest.raises(RecipeError, match="holds a run already"):
+        finetune(recipe, tmp_path / "killed")
+    resumed = finetune(recipe, tmp_path / "killed", resume=True)
+    assert resumed.validation == whole.validation
+    one, other = (load_task_checkpoint(tmp_path / n / "checkpoint") for n in ("whole", "killed"))
+    assert one.provenance.epochs == other.provenance.epochs
+    for name, tensor in one.weights.items():
+        assert torch.equal(tensor, other.weights[name]), name
+    with pytest.raises(CheckpointError, match="no run to resume"):
+        finetune(recipe, tmp_path / "none", resume=True)
+
+
+def test_every_epoch_takes_every_example_once_in_another_order(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def recorded(network: Any, batch: Any, weights: Any) -> Any:
+        seen.extend(batch.rows.tolist())
+        return real(network, batch, weights)
+
+    real = tasks.loss_of
+    monkeypatch.setattr(tasks, "loss_of", recorded)
+    finetune(finetune_recipe_from(recipe_data(classes, CLASSIFY), "test"), tmp_path / "run")
+    rows = len(seen) // 2
+    assert sorted(seen[:rows]) == sorted(seen[rows:]) == list(range(rows))
+    assert seen[:rows] != seen[rows:]
+
+
+def test_a_run_stops_early(classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.Epochs, "_is_better", lambda self, found: self.done == 1)
+    data = recipe_data(classes, CLASSIFY, epochs=9, patience_epochs=2)
+    report = finetune(finetune_recipe_from(data, "test"), tmp_path / "run")
+    assert (report.epochs, report.best_epoch, report.stopped) == (3, 1, "early")
+
+
+def test_frozen_parts_stay_and_all_else_learns(classes: Path, tmp_path: Path) -> None:
+    data = recipe_data(classes, CLASSIFY, epochs=2, metric="accuracy")
+    data["tuning"] = {"kind": "full", "freeze": ["embed", "hierarchy.encoder"]}
+    recipe = finetune_recipe_from(data, "test")
+    torch.manual_seed(recipe.seed)
+    assert recipe.model is not None
+    before = dict(HyenaGLT(recipe.model, "dna").state_dict())
+    finetune(recipe, tmp_path / "run")
+    after = load_task_checkpoint(tmp_path / "run/checkpoint").weights
+    kept = ("embed.", "hierarchy.encoder.", "head.")
+    for name, tensor in before.items():
+        moved = not torch.equal(tensor, after[f"network.{name}"])
+        if tensor.is_floating_point() and name != "hierarchy.gate":
+            assert moved != name.startswith(kept), name
+    data["tuning"]["freeze"] = ["encoders"]
+    with pytest.raises(RecipeError, match="no parameter's name begins with 'encoders'"):
+        finetune(finetune_recipe_from(data, "test"), tmp_path / "other")
+
+
+def test_numbers_are_answered_in_their_own_units(tmp_path: Path) -> None:
+    path = table(tmp_path, 80, lambda letters, _: f"{1000 + 50 * letters.count('G')}")
+    prepare_dataset(guess_dataset([str(path)], kind="values"), tmp_path / "dataset")
+    data = recipe_data(
+        tmp_path / "dataset", {"kind": "regression"}, epochs=12, lr=1e-2, head_lr=1e-2
+    )
+    report = finetune(finetune_recipe_from(data, "test"), tmp_path / "run")
+    assert report.validation["pearson"] > 0.5
+    predictor = Predictor([tmp_path / "run/checkpoint"])
+    rows = [Example("a", b"ACGT" * 10, None, "line 1"), Example("b", b"GGGG" * 10, None, "line 2")]
+    (poor, rich) = [found.values[0] for found in predict(predictor, rows)]
+    assert 1000 < poor < rich
+
+
+def test_answers_alone_in_a_batch_and_on_both_strands(classes: Path, tmp_path: Path) -> None:
+    finetune(finetune_recipe_from(recipe_data(classes, CLASSIFY), "test"), tmp_path / "run")
+    predictor = Predictor([tmp_path / "run/checkpoint", tmp_path / "run/checkpoint"])
+    letters = [b"ACGTTGCA" * n for n in (1, 7, 3)]
+    rows = [Example(str(n), s, None, f"line {n}") for n, s in enumerate(letters)]
+    together = [found.values for found in predict(predictor, rows)]
+    alone = [found.values for row in rows for found in predict(predictor, [row])]
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+        assert one.sum() == pytest.approx(1)
+    turned = [
+        row._replace(sequence=row.sequence[::-1].translate(bytes.maketrans(b"ACGT", b"TGCA")))
+        for row in rows
+    ]
+    both = [found.values for found in predict(predictor, rows, both_strands=True)]
+    turned_both = [found.values for found in predict(predictor, turned, both_strands=True)]
+    for one, two in zip(both, turned_both, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-7)
+
+
+def test_labels_of_bases(tmp_path: Path) -> None:
+    path = table(tmp_path, 60, lambda letters, _: letters.translate(str.maketrans("ACGT", "nyyn")))
+    prepare_dataset(guess_dataset([str(path)], kind="bases"), tmp_path / "dataset")
+    data = recipe_data(tmp_path / "dataset", {"kind": "bases"}, epochs=4, lr=1e-2, head_lr=3e-2)
+    report = finetune(finetune_recipe_from(data, "test"), tmp_path / "run")
+    assert report.validation["accuracy"] > 0.9
+    predictor = Predictor([tmp_path / "run/checkpoint"])
+    rows = [Example("a", b"ACGTA", None, "line 1")]
+    (found,) = predict(predictor, rows, both_strands=True)
+    assert found.values.shape == (5, 2)
+    assert found.values.argmax(1).tolist() == [0, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": {"kind": "regression"}}, "needs labels of kind values; .* has class"),
+        ({"train": {"epochs": 1, "metric": "auc"}}, "train.metric=auc: .*expected one of accuracy"),
+        ({"task": {**CLASSIFY, "class_weights": {"x": 1}}}, "the classes are motif, none"),
+        ({"model": None}, "give init, a checkpoint"),
+        ({"tuning": {"kind": "probe"}}, "a fresh one knows nothing"),
+        ({"dataset": "nowhere"}, "no such folder"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    classes: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    data = {**recipe_data(classes, CLASSIFY), **changes}
+    with pytest.raises(HyenaGLTError, match=message):
+        finetune(finetune_recipe_from(data, "test"), tmp_path / "run")
