@@ -167,4 +167,4 @@ def test_bins_hold_as_many_possible_values_each(length_bp: int) -> None:
 
 
 def test_one_length_alone_is_one_bin_around_it() -> None:
-    assert _edges(np.array([70, 70]), 1).tolist() == [69.5, 70.5]
+    assert _edges(np.array([70, 70]), 1.0).tolist() == [69.5, 70.5]

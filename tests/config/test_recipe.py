@@ -495,3 +495,10 @@ def test_a_recipe_can_not_be_changed() -> None:
 
 def test_a_key_may_stand_in_a_merged_mapping_too() -> None:
     assert loaded("objective={<<: {kind: other}, kind: causal}").objective.kind == "causal"
+
+
+def test_a_character_that_yaml_does_not_have_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("name: a\0b\n")
+    with pytest.raises(RecipeError, match="is no valid YAML: special characters"):
+        load_recipe(path)

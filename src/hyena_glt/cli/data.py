@@ -139,7 +139,13 @@ def prepare(
     columns = (sequence, split_column, group, contig)
     config = _guessed(paths, modality, kind, label, columns, genome, settings)
     with preparing(silent=as_json) as progress:
-        manifest = prepare_dataset(config, out, workers=workers, resume=resume, progress=progress)
+        try:
+            manifest = prepare_dataset(
+                config, out, workers=workers, resume=resume, progress=progress
+            )
+        except KeyboardInterrupt:
+            typer.echo(f"{out}: stopped; go on with the same command and --resume", err=True)
+            raise
     if as_json:
         show_json({"out": str(out), **manifest.model_dump(mode="json")})
     else:

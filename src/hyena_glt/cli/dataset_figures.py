@@ -20,7 +20,7 @@ _MOST_CLASSES = 30
 
 def draw_inspection(out: Path, found: Inspection) -> None:
     """Draw lengths.png, gc.png (where letters pair) and classes.png (where there are classes)."""
-    _histograms(out / "lengths.png", found.length_bp, "length, bp", least_step=1)
+    _histograms(out / "lengths.png", found.length_bp, "length, bp", least_step=1.0)
     gc = {name: values[~np.isnan(values)] for name, values in found.gc.items()}
     gc = {name: values for name, values in gc.items() if len(values)}
     if gc:

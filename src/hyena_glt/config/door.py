@@ -129,7 +129,11 @@ class _OnceLoader(yaml.SafeLoader):
 
 
 def _read_yaml(text: str, where: str) -> Any:
-    loader = _OnceLoader(text)
+    try:
+        loader = _OnceLoader(text)
+    except yaml.YAMLError as error:  # a character that YAML doesn't have, such as NUL
+        problem = getattr(error, "reason", None) or "can't be read"
+        raise RecipeError(f"{where}: is no valid YAML: {problem}") from None
     try:
         return loader.get_single_data()
     except yaml.YAMLError as error:

@@ -120,3 +120,9 @@ def test_options_without_effect_and_missing_files(tmp_path: Path) -> None:
         guess_dataset([f"x={tmp_path / 'none.csv'}"])
     with pytest.raises(RecipeError, match="stands in one column; found 2"):
         guess_dataset(touch(tmp_path, "t.csv"), columns=["a", "b"])
+
+
+def test_a_folder_with_a_table_and_its_gzip_would_take_rows_twice(tmp_path: Path) -> None:
+    touch(tmp_path, "train.csv", "train.csv.gz", "test.csv")
+    with pytest.raises(RecipeError, match=r"train\.csv\.gz: found it beside train\.csv"):
+        guess_dataset([str(tmp_path)])

@@ -128,3 +128,10 @@ def test_proteins_have_no_gc() -> None:
     found = inspect_examples(rows, CLASSES, alphabet("protein"))
     assert found.report["parts"]["all"]["gc"] is None
     assert found.report["parts"]["all"]["unknown_share"] == 0.25
+
+
+def test_classes_that_look_alike_are_warned_of() -> None:
+    labels = ["a", "a ", "A", "b", "c d", "c  d"]
+    found = inspect_examples([example("ACGT", label) for label in labels], CLASSES, DNA)
+    warnings = [text for text in found.report["warnings"] if "white space" in text]
+    assert [text.split(": ")[1] for text in warnings] == ["'A', 'a', 'a '", "'c  d', 'c d'"]

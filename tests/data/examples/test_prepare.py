@@ -1,6 +1,8 @@
 """What goes in comes out, whoever does the work and however often it is cut off."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,6 +166,41 @@ def test_two_workers_write_what_one_writes(tmp_path: Path) -> None:
     assert files(tmp_path / "two") == files(tmp_path / "one")
 
 
+_KILLED = """
+import multiprocessing, os, signal, sys
+from pathlib import Path
+from hyena_glt.data.examples import prepare
+from hyena_glt.data.examples.prepare import prepare_dataset
+from hyena_glt.config.examples import DatasetConfig
+from hyena_glt.io.examples import Example, Schema
+
+class Killed:
+    schema = Schema("class")
+    def __iter__(self):
+        for row in range(3):
+            yield Example(f"r{row}", b"ACGT", "a", "in.csv", "train")
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    prepare._CHUNK_ROWS = 1
+    config = DatasetConfig.model_validate_json((folder / "config.json").read_text())
+    prepare_dataset(config, folder / "out", workers=2, open_source=lambda _: Killed())
+"""
+
+
+@pytest.mark.slow
+def test_workers_of_a_killed_preparation_end(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(config(tmp_path).model_dump_json(exclude_unset=True))
+    (tmp_path / "killed.py").write_text(_KILLED)
+    command = [sys.executable, str(tmp_path / "killed.py"), str(tmp_path)]
+    # Workers hold stdout open, so that run() returns when the last of them has ended.
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert ended.returncode == -9
+    assert len(ended.stdout.split()) == 2
+
+
 def test_resuming_what_is_finished_gives_its_manifest(tmp_path: Path) -> None:
     settings = config(tmp_path)
     first = run(settings, tmp_path / "out", Listed(CLASS, EIGHT))
@@ -220,6 +257,17 @@ def test_a_class_that_train_lacks_is_an_error_that_names_its_first_row(tmp_path:
     with pytest.raises(RecipeError, match=r"'rare'.*in test \(first in in\.csv, line 8\)"):
         run(config(tmp_path), tmp_path / "out", Listed(CLASS, examples))
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_after_a_wrong_row_the_same_folder_is_free_again(tmp_path: Path, workers: int) -> None:
+    out = tmp_path / "out"
+    wrong = [*EIGHT, example(8, b"AC!T", "a")]
+    with pytest.raises(SequenceError, match="line 8"):
+        run(config(tmp_path), out, Listed(CLASS, wrong), workers=workers)
+    assert files(out) == {}
+    assert run(config(tmp_path), out, Listed(CLASS, EIGHT)).rows == 8
 
 
 def test_a_foreign_letter_names_its_row_whatever_quality_says(tmp_path: Path) -> None:

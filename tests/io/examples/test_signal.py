@@ -167,3 +167,10 @@ def test_any_text_gives_examples_or_an_error_that_names_the_file(genome: Path, t
     except HyenaGLTError as error:
         problem = str(error)
     assert not problem or path in problem
+
+
+def test_a_track_without_a_contig_says_that_contigs_may_be_named(genome: Path) -> None:
+    track = {"a": bedgraph(genome, "chr1\t0\t2\t1\n")}
+    with pytest.raises(SequenceFileError, match=r"'chr2'.*name those to take in contigs"):
+        source(genome, track, window_bp=8)
+    assert len(list(source(genome, track, window_bp=8, contigs=("chr1",)))) == 2

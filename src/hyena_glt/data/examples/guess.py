@@ -135,6 +135,14 @@ def _of_folder(folder: Path, genome: str | None) -> list[dict[str, Any]]:
             f"{folder}: found no train, dev or test table (CSV, TSV, JSONL, Parquet), no folders "
             "train and test, and no dataset of Hugging Face; name the files themselves"
         )
+    plain: dict[str, Path] = {}
+    for path in parts:
+        other = plain.setdefault(_without_gz(path), path)
+        if other is not path:
+            raise RecipeError(
+                f"{path}: found it beside {other.name}, which would take each row twice; remove "
+                "one of them, or name the files themselves"
+            )
     return [source for path in parts for source in _sources(path, genome)]
 
 
@@ -164,8 +172,11 @@ def _needed(genome: str | None, path: Path) -> str:
 
 def _suffix(path: Path) -> str:
     """Return the suffix that says what is in ``path``, in lower case; .gz is seen through."""
-    name = path.name.removesuffix(".gz").removesuffix(".bgz")
-    return Path(name).suffix.lower()
+    return Path(_without_gz(path)).suffix.lower()
+
+
+def _without_gz(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".bgz")
 
 
 def _stem(path: Path) -> str:

@@ -331,7 +331,20 @@ def _warnings(report: dict[str, Any]) -> list[str]:
             unseen = sorted(here - classes["train"])
             if unseen:
                 found.append(f"{name} has classes that train lacks: {', '.join(unseen[:_FEW])}")
+    found += _look_alikes(sorted(set().union(*classes.values())))
     for name, repeats in report["duplicates"].items():
         if repeats["with_two_labels"]:
             found.append(f"{name}: {repeats['with_two_labels']:,} sequences have two labels")
     return found
+
+
+def _look_alikes(classes: list[str]) -> list[str]:
+    """Return what to say of classes that case or white space alone tells apart."""
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(" ".join(name.split()).casefold(), []).append(name)
+    return [
+        f"classes that differ in case or white space alone: {', '.join(map(repr, names[:_FEW]))}"
+        for names in alike.values()
+        if len(names) > 1
+    ]

@@ -7,6 +7,9 @@ processes work.
 
 import hashlib
 import multiprocessing
+import os
+import signal
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -43,7 +46,7 @@ from hyena_glt.data.examples.quality import DUPLICATE, check_letters, reasons, w
 from hyena_glt.data.examples.shard import batch_of, sorted_classes
 from hyena_glt.data.examples.split import PARTS, assign_parts
 from hyena_glt.data.genome import BUILTIN, builtin_path, file_sha256
-from hyena_glt.errors import RecipeError, SequenceFileError, StorageError
+from hyena_glt.errors import RecipeError, SequenceError, SequenceFileError, StorageError
 from hyena_glt.io import replacing_file
 from hyena_glt.io.examples import (
     BaseClasses,
@@ -109,7 +112,7 @@ def prepare_dataset(
 
     ``workers`` processes check and write shards while this one reads. After each shard ``progress``
     is told how many examples are done. With ``resume``, what an earlier call with the same config
-    and sources left in ``out`` is kept.
+    and sources left in ``out`` is kept. After an error in sources or settings ``out`` is empty.
 
     Raises RecipeError for sources of different kinds, a resume with another config, and a class
     that only validation or test has; SequenceFileError for a source that can't be read, has changed
@@ -130,14 +133,19 @@ def prepare_dataset(
         return manifest
     state = _resumed(job, checksums) if resume and _holds_files(out) else _begun(job, checksums)
     examples_done = 0
-    for index, done in _shards(job, sources, workers, state):
-        if index not in state.done:
-            state.done[index] = done
-            _save(out / _PROGRESS, state)
-        examples_done += done.read
-        if progress is not None:
-            progress(examples_done)
-    manifest = _finished(job, checksums, [state.done[index] for index in sorted(state.done)])
+    try:
+        for index, done in _shards(job, sources, workers, state):
+            if index not in state.done:
+                state.done[index] = done
+                _save(out / _PROGRESS, state)
+            examples_done += done.read
+            if progress is not None:
+                progress(examples_done)
+        manifest = _finished(job, checksums, [state.done[index] for index in sorted(state.done)])
+    except (RecipeError, SequenceError, SequenceFileError):
+        # Sources or settings have to change, and then nothing of this can be resumed.
+        _emptied(out)
+        raise
     _save(out / MANIFEST, manifest)
     (out / _PROGRESS).unlink()
     return manifest
@@ -234,6 +242,12 @@ def _resumed(job: _Job, checksums: dict[str, str]) -> _Progress:
     return state.model_copy(update={"done": whole})
 
 
+def _emptied(out: Path) -> None:
+    """Remove what a preparation wrote, so that the next can be begun there."""
+    for file in (out / _PROGRESS, out / PARTS_FILE, *out.glob("shard-*.arrow")):
+        file.unlink(missing_ok=True)
+
+
 def _is_whole(out: Path, shard: Shard) -> bool:
     file = out / shard.file
     return file.is_file() and file_sha256(file) == shard.sha256
@@ -278,20 +292,41 @@ def _shards(
             yield index, state.done.get(index) or _write_shard(job, index, chunk)
         return
     # Spawned: a fork would copy what the caller's threads hold.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, spawn, initializer=_end_with_parent)
     under_way: deque[tuple[int, _Done | Future[_Done]]] = deque()
     try:
         for index, chunk in chunks:
             # As many as there are workers: a chunk that only waits would take memory.
             if len(under_way) == workers:
                 yield _awaited(*under_way.popleft())
-            under_way.append(
-                (index, state.done.get(index) or pool.submit(_write_shard, job, index, chunk))
-            )
+            done = state.done.get(index)
+            if done is None:
+                # A worker is begun here and inherits the mask: Ctrl-C stops this process alone,
+                # which stops its workers.
+                before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+                try:
+                    under_way.append((index, pool.submit(_write_shard, job, index, chunk)))
+                finally:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            else:
+                under_way.append((index, done))
         while under_way:
             yield _awaited(*under_way.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that began it is killed, which couldn't tell it so."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker has a parent"
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _awaited(index: int, done: "_Done | Future[_Done]") -> tuple[int, _Done]:

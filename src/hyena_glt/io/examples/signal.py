@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from hyena_glt.config.examples import SignalSourceConfig
+from hyena_glt.errors import SequenceFileError
 from hyena_glt.io.examples.example import Example, Schema
 from hyena_glt.io.examples.genome import GenomeWindow, chosen_contigs, tiles
 from hyena_glt.io.reference import Reference
@@ -36,7 +37,7 @@ class SignalSource:
         self._tracks = tuple(map(open_track, config.paths.values()))
         length_bp = {contig: self._reference.length_bp(contig) for contig in self._contigs}
         for track in self._tracks:
-            track.check_lengths(length_bp)
+            _check_contigs(track, length_bp)
 
     def __iter__(self) -> Iterator[Example]:
         """The examples; raises SequenceFileError at the first that is wrong."""
@@ -52,6 +53,17 @@ class SignalSource:
     def _means(self, track: Track, window: GenomeWindow) -> Float32[np.ndarray, " T"]:
         scores = track.fetch(track.resolve(window.contig), window.start, window.end)
         return _bin_means(scores, self._config.bin_bp)
+
+
+def _check_contigs(track: Track, length_bp: dict[str, int]) -> None:
+    """Pass over a track that has all of these contigs, with their lengths."""
+    for contig in length_bp:
+        try:
+            track.resolve(contig)
+        except SequenceFileError as error:
+            # A bedGraph has no line of a contig without scores.
+            raise SequenceFileError(f"{error} Or name those to take in contigs") from None
+    track.check_lengths(length_bp)
 
 
 def _bin_means(scores: Float32[np.ndarray, " L"], bin_bp: int) -> Float32[np.ndarray, " T"]:
