@@ -50,6 +50,16 @@ def test_from_a_recipe_to_a_table(run: Run, folder: Path) -> None:
     table = {name: [float(n) for n in numbers] for name, *numbers in map(str.split, lines)}
     assert list(table) == ["a", "b"]
     assert all(sum(numbers) == pytest.approx(1) for numbers in table.values())
+    shown = run(
+        "evaluate", str(out / "checkpoint"), str(folder / "dataset"), "--out", str(folder / "e")
+    )
+    assert shown.exit_code == 0, shown.stderr
+    assert {p.name for p in (folder / "e").iterdir()} == {
+        "report.json",
+        "report.html",
+        "metrics.csv",
+    }
+    assert "accuracy: " in shown.stdout
     both = run(*command, "--both-strands", "--out", str(folder / "both.tsv"))
     assert both.exit_code == 0
     assert (folder / "both.tsv").read_text() != (folder / "p.tsv").read_text()

@@ -9,6 +9,7 @@ from hyena_glt.evaluate.auroc import auroc, bootstrap_auroc
 from hyena_glt.evaluate.intervals import (
     Interval,
     bootstrap,
+    bootstrap_all,
     percentile_interval,
     replicate_values,
     seed_interval,
@@ -147,3 +148,15 @@ def test_one_seed_has_no_bounds() -> None:
     assert found.value == 0.7
     assert np.isnan(found.low)
     assert np.isnan(found.high)
+
+
+def test_metrics_together_have_the_intervals_that_each_has_alone() -> None:
+    x = np.random.default_rng(3).normal(size=30)
+
+    def both(rows: np.ndarray) -> dict[str, float]:
+        return {"mean": float(x[rows].mean()), "never": float("nan")}
+
+    found = bootstrap_all(both, 30, replicates=50)
+    assert found["mean"] == bootstrap(lambda rows: float(x[rows].mean()), 30, replicates=50)
+    assert np.isnan([found["never"].low, found["never"].high]).all()
+    assert found["never"].left_out == 50

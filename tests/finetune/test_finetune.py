@@ -12,7 +12,7 @@ from hyena_glt.checkpoint.tasks import build_task_network, load_task_checkpoint
 from hyena_glt.config import finetune_recipe_from
 from hyena_glt.data.examples import guess_dataset, prepare_dataset
 from hyena_glt.errors import CheckpointError, HyenaGLTError, RecipeError
-from hyena_glt.finetune import finetune
+from hyena_glt.finetune import FinetuningReport, finetune
 from hyena_glt.finetune.predict import Predictor, predict
 from hyena_glt.io.examples import Example
 from hyena_glt.model import HyenaGLT
@@ -147,6 +147,29 @@ def test_a_run_stops_early(classes: Path, tmp_path: Path, monkeypatch: pytest.Mo
     data = recipe_data(classes, CLASSIFY, epochs=9, patience_epochs=2)
     report = finetune(finetune_recipe_from(data, "test"), tmp_path / "run")
     assert (report.epochs, report.best_epoch, report.stopped) == (3, 1, "early")
+    recipe = finetune_recipe_from(data, "test")
+    assert finetune(recipe, tmp_path / "run", resume=True) == report
+
+
+def test_what_is_not_defined_is_none_in_a_report() -> None:
+    report = FinetuningReport(
+        checkpoint="c",
+        epochs=1,
+        best_epoch=1,
+        validation={"loss": 0.5, "auroc": float("nan")},
+        stopped="finished",
+    )
+    assert report.as_dict()["validation"] == {"loss": 0.5, "auroc": None}
+
+
+def test_counts_below_zero_are_refused_with_their_row(tmp_path: Path) -> None:
+    path = table(tmp_path, 40, lambda letters, _: f"{letters.count('G') - 40}")
+    prepare_dataset(guess_dataset([str(path)], kind="values"), tmp_path / "dataset")
+    task = {"kind": "regression", "likelihood": "poisson"}
+    recipe = finetune_recipe_from(recipe_data(tmp_path / "dataset", task), "test")
+    with pytest.raises(RecipeError, match=r"table.csv.*line \d+.*below 0.*gaussian"):
+        finetune(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_frozen_parts_stay_and_all_else_learns(classes: Path, tmp_path: Path) -> None:
@@ -232,3 +255,4 @@ def test_what_does_not_fit_is_refused(
     data = {**recipe_data(classes, CLASSIFY), **changes}
     with pytest.raises(HyenaGLTError, match=message):
         finetune(finetune_recipe_from(data, "test"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -10,6 +10,7 @@ from hyena_glt import __version__
 from hyena_glt.cli.data import inspect, prepare
 from hyena_glt.cli.demo import demo
 from hyena_glt.cli.embed import embed
+from hyena_glt.cli.evaluate import evaluate
 from hyena_glt.cli.finetune import finetune, predict
 from hyena_glt.cli.generate import generate
 from hyena_glt.cli.info import info
@@ -45,6 +46,7 @@ data_app.command()(inspect)
 data_app.command()(prepare)
 app.command()(finetune)
 app.command()(predict)
+app.command()(evaluate)
 app.command()(embed)
 app.command()(generate)
 

@@ -77,6 +77,36 @@ def replicate_values(
     return values
 
 
+def bootstrap_all(
+    metrics: Callable[[Int64[np.ndarray, " _"]], dict[str, float]],
+    rows: int,
+    *,
+    groups: Shaped[np.ndarray, " N"] | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """Return each of several metrics of all rows with its interval, from the same replicates.
+
+    As `bootstrap`, but a metric that is undefined in more than half of the replicates has NaN
+    bounds and no error, since others beside it are sound. Raises what `bootstrap` else raises.
+    """
+    if replicates < 1:
+        raise ValueError(f"found {replicates} replicates, expected 1 or more")
+    _check_level(level)
+    drawn = _draws(rows, groups, replicates, np.random.default_rng(seed))
+    found = [metrics(indices) for indices in drawn]
+    intervals = {}
+    for name, value in metrics(np.arange(rows)).items():
+        values = np.array([float(replicate[name]) for replicate in found])
+        undefined = int(np.isnan(values).sum())
+        if 2 * undefined > replicates:
+            intervals[name] = Interval(float(value), np.nan, np.nan, undefined)
+        else:
+            intervals[name] = percentile_interval(float(value), values, level)
+    return intervals
+
+
 def percentile_interval(
     value: float, replicate_values: Float64[np.ndarray, " _"], level: float = 0.95
 ) -> Interval:

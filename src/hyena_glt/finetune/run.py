@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from hyena_glt.config import (
 )
 from hyena_glt.config.tasks import MultilabelTaskConfig, PairTaskConfig, SignalTaskConfig
 from hyena_glt.data import Split, file_sha256
-from hyena_glt.data.examples import Augment, Dataset, open_dataset, strand_swaps
+from hyena_glt.data.examples import Augment, Dataset, Rows, open_dataset, strand_swaps
 from hyena_glt.data.examples.dataset import MANIFEST
 from hyena_glt.data.examples.loader import ExampleLoader, evaluation_loader
 from hyena_glt.data.examples.order import EpochOrder
@@ -48,8 +49,9 @@ class FinetuningReport:
     stopped: Literal["finished", "early", "terminated"]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as plain data."""
-        return asdict(self)
+        """Return the report as plain data, as JSON holds it: None for what isn't defined."""
+        known = {k: v if math.isfinite(v) else None for k, v in self.validation.items()}
+        return {**asdict(self), "validation": known}
 
 
 def finetune(
@@ -81,8 +83,7 @@ def finetune(
     if network.standard is not None:
         targets = np.stack([np.asarray(row.target) for row in train_rows])
         network.standard.fit(torch.from_numpy(targets))
-    _begin(out, recipe, resume)
-    warn_of_slow_bf16(recipe.train.precision, device)
+    _check_counts(recipe, (train_rows, validation_rows))
     network.to(device)
     batch_examples, lengths = recipe.train.batch_examples, train_rows.lengths()
 
@@ -98,6 +99,17 @@ def finetune(
 
     def validate(best: TaskNetwork) -> Mapping[str, float]:
         return measure(recipe.task, answer(best, held, device, labelled=True), names)
+
+    # Before anything trains: a metric that isn't measured would be found out an epoch later.
+    measured = validate(network.eval())
+    if recipe.train.metric not in measured:
+        raise RecipeError(
+            f"train.metric={recipe.train.metric}: validation measures no such; expected one of "
+            f"{', '.join(sorted(measured))}"
+        )
+    _begin(out, recipe, resume)
+    warn_of_slow_bf16(recipe.train.precision, device)
+    network.train()
 
     def keep_best(best: TaskNetwork, epochs: int, found: Mapping[str, float]) -> None:
         state = {name: t.detach().cpu().clone() for name, t in best.state_dict().items()}
@@ -156,6 +168,20 @@ def check_fit(recipe: FinetuneRecipe, dataset: Dataset) -> None:
         raise RecipeError(
             f"task.bin_bp={recipe.task.bin_bp}: {recipe.dataset} has bins of {manifest.bin_bp} bp"
         )
+
+
+def _check_counts(recipe: FinetuneRecipe, parts: Sequence[Rows]) -> None:
+    """Raise RecipeError, with the row, where a rate is to be learned of numbers below 0."""
+    task = recipe.task
+    asked = task.answer if isinstance(task, PairTaskConfig) else task
+    if getattr(asked, "likelihood", None) != "poisson":
+        return
+    for row in chain.from_iterable(parts):
+        if (np.asarray(row.target) < 0).any():
+            raise RecipeError(
+                f"{row.where}: found a number below 0, and likelihood=poisson is for counts; use "
+                "likelihood: gaussian"
+            )
 
 
 def answer_names(dataset: Dataset) -> tuple[str, ...]:

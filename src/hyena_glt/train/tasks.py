@@ -57,8 +57,8 @@ def fit_task(
     """Train ``network`` in place; ``keep_best`` is called at each epoch that is the best so far.
 
     ``weights`` are those of the classes. With ``resume`` the run goes on after the last epoch that
-    was finished, and replays to the same bits. Raises RecipeError for a metric that validation
-    hasn't and for a part to freeze that isn't there, TrainingError for a loss that isn't finite.
+    was finished, and replays to the same bits; one that has ended isn't trained further. Raises
+    RecipeError for a part to freeze that isn't there, TrainingError for a loss that isn't finite.
     """
     freeze(network, recipe)
     module = TaskModule(network, recipe.train, len(batches) * recipe.train.epochs, weights)
@@ -192,6 +192,10 @@ class Epochs(Callback):
         self.best_epoch = 0
         self.best: dict[str, float] = {}
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take no step where a resumed run had stopped early."""
+        trainer.should_stop = self._has_waited()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the epoch's own order; the engine leaves an iteration before its end."""
         self.batches.begin(trainer.current_epoch)
@@ -214,17 +218,15 @@ class Epochs(Callback):
             self.keep_best(network, self.done, found)
         trainer.save_checkpoint(resume_folder(self.out, self.done))
         prune_resume_folders(self.out)
+        trainer.should_stop = trainer.should_stop or self._has_waited()
+
+    def _has_waited(self) -> bool:
+        """Whether there have been as many epochs without gain as patience allows."""
         patience = self.config.patience_epochs
-        if patience is not None and self.done - self.best_epoch >= patience:
-            trainer.should_stop = True
+        return patience is not None and self.done - self.best_epoch >= patience
 
     def _is_better(self, found: Mapping[str, float]) -> bool:
         metric = self.config.metric
-        if metric not in found:
-            raise RecipeError(
-                f"train.metric={metric}: validation measures no such; expected one of "
-                f"{', '.join(sorted(found))}"
-            )
         if not self.best:
             return True
         if math.isnan(found[metric]):

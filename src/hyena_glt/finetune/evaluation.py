@@ -1,0 +1,238 @@
+"""How well fine-tuned networks answer a part of a dataset, with intervals and where they err."""
+
+import math
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from hyena_glt.config.examples import Part
+from hyena_glt.data.examples import Dataset
+from hyena_glt.data.examples.dataset import Row
+from hyena_glt.errors import CheckpointError, RecipeError
+from hyena_glt.evaluate.intervals import bootstrap_all
+from hyena_glt.evaluate.metrics import (
+    confusion,
+    per_class,
+    per_group,
+    pr_curve,
+    reliability,
+    roc_curve,
+)
+from hyena_glt.evaluate.segments import segment_scores
+from hyena_glt.finetune.answers import Answers, measure, target_of
+from hyena_glt.finetune.predict import Predictor, predict
+from hyena_glt.finetune.run import answer_names
+from hyena_glt.io.examples import Example
+
+HARDEST = 20
+_STRATA = 5
+
+
+class Evaluation(NamedTuple):
+    """``report`` is plain data, as JSON holds it; NaN is None. ``values`` are the rows' answers."""
+
+    report: dict[str, Any]
+    rows: list[Row]
+    values: list[np.ndarray]
+
+
+def evaluate(
+    predictor: Predictor,
+    dataset: Dataset,
+    part: Part = "test",
+    *,
+    both_strands: bool = False,
+    replicates: int | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Return what the networks answer to a part of ``dataset``, compared with its labels.
+
+    Intervals are 95 % of ``replicates`` bootstrap samples of whole examples: 1,000, and 100 where
+    bases or bins are answered. Raises RecipeError where the dataset's labels aren't those of the
+    task or the part is empty, CheckpointError where its classes are others.
+    """
+    _check_fit(predictor, dataset)
+    if replicates is None:
+        replicates = 100 if dataset.manifest.target in ("bases", "signal") else 1000
+    rows = list(dataset.part(part))
+    if not rows:
+        raise RecipeError(f"{dataset.folder}: its part {part} is empty; evaluate another")
+    examples = (_example(row) for row in rows)
+    found = list(predict(predictor, examples, both_strands=both_strands))
+    values = [prediction.values for prediction in found]
+    targets = [np.asarray(row.target) for row in rows]
+
+    def metrics(indices: Int64[np.ndarray, " n"]) -> dict[str, float]:
+        picked = indices.tolist()
+        some = Answers([values[i] for i in picked], [targets[i] for i in picked], None)
+        return measure(predictor.task, some, predictor.names)
+
+    intervals = bootstrap_all(metrics, len(rows), replicates=replicates, seed=seed)
+    scores, what = _scores(predictor, values, targets)
+    report: dict[str, Any] = {
+        "dataset": str(dataset.folder),
+        "part": part,
+        "examples": len(rows),
+        "task": predictor.task.model_dump(mode="json"),
+        "answers": list(predictor.names),
+        "networks": len(predictor.networks),
+        "both_strands": both_strands,
+        "replicates": replicates,
+        "metrics": {name: asdict(interval) for name, interval in intervals.items()},
+        "score": what,
+        "by_length": _strata([len(row.sequence) for row in rows], scores),
+        "by_gc": _strata([_gc(row) for row in rows], scores),
+        "hardest": _hardest(predictor, rows, values, scores),
+    }
+    if all(row.contig is not None for row in rows):
+        contigs = np.array([row.contig for row in rows])
+        report["by_contig"] = per_group(lambda picked: float(scores[picked].mean()), contigs)
+    report |= _of_classes(predictor, values, targets)
+    return Evaluation(_plain(report), rows, values)
+
+
+def _check_fit(predictor: Predictor, dataset: Dataset) -> None:
+    manifest = dataset.manifest
+    wanted = target_of(predictor.task)
+    if manifest.target != wanted:
+        raise RecipeError(
+            f"{dataset.folder}: has labels of kind {manifest.target}, and the network answers "
+            f"{wanted}"
+        )
+    if answer_names(dataset) != predictor.names:
+        raise CheckpointError(
+            f"{dataset.folder}: its answers are {', '.join(answer_names(dataset))}, the network's "
+            f"{', '.join(predictor.names)}; evaluate on a dataset of the same"
+        )
+
+
+def _example(row: Row) -> Example:
+    alternative = None if row.alternative is None else row.alternative.tobytes()
+    return Example(
+        row.name, row.sequence.tobytes(), None, row.where, None, None, row.contig, alternative
+    )
+
+
+def _scores(
+    predictor: Predictor, values: list[np.ndarray], targets: list[np.ndarray]
+) -> tuple[Float64[np.ndarray, " R"], str]:
+    """Return a number a row that says how well it was answered, higher is better; and its name."""
+    kind = target_of(predictor.task)
+    if kind == "class":
+        right = [float(v.argmax() == int(t)) for v, t in zip(values, targets, strict=True)]
+        return np.array(right), "accuracy"
+    if kind == "multilabel":
+        right = [
+            float(((v >= 0.5) == (t > 0)).mean()) for v, t in zip(values, targets, strict=True)
+        ]
+        return np.array(right), "share of classes right"
+    if kind == "bases":
+        right = [float((v.argmax(1) == t).mean()) for v, t in zip(values, targets, strict=True)]
+        return np.array(right), "share of bases right"
+    errors = [-float(np.nanmean(np.abs(v - t))) for v, t in zip(values, targets, strict=True)]
+    return np.array(errors), "minus the mean absolute error"
+
+
+def _strata(
+    numbers: list[int] | list[float], scores: Float64[np.ndarray, " R"]
+) -> list[dict[str, Any]]:
+    """Return the mean score of rows in fifths by a number of theirs; equal ones stay together."""
+    found = np.array(numbers, dtype=np.float64)
+    known = ~np.isnan(found)
+    if not known.any():
+        return []
+    edges = np.unique(np.quantile(found[known], np.linspace(0, 1, _STRATA + 1)))
+    place = np.clip(np.searchsorted(edges, found, side="right") - 1, 0, max(0, len(edges) - 2))
+    strata: list[dict[str, Any]] = []
+    for stratum in np.unique(place[known]).tolist():
+        inside = known & (place == stratum)
+        strata.append(
+            {
+                "from": float(found[inside].min()),
+                "to": float(found[inside].max()),
+                "examples": int(inside.sum()),
+                "score": float(scores[inside].mean()),
+            }
+        )
+    return strata
+
+
+def _gc(row: Row) -> float:
+    """Return the share of G and C among A, C, G, T and U; NaN where there are none."""
+    upper = row.sequence & 0xDF
+    strong = int(((upper == ord("G")) | (upper == ord("C"))).sum())
+    weak = int(np.isin(upper, (ord("A"), ord("T"), ord("U"))).sum())
+    return strong / (strong + weak) if strong + weak else math.nan
+
+
+def _hardest(
+    predictor: Predictor,
+    rows: list[Row],
+    values: list[np.ndarray],
+    scores: Float64[np.ndarray, " R"],
+) -> list[dict[str, Any]]:
+    """Return the rows that were answered worst: of classes those whose own had the least chance."""
+    kind = target_of(predictor.task)
+    chance = scores
+    if kind == "class":
+        chance = np.array([v[int(np.asarray(r.target))] for v, r in zip(values, rows, strict=True)])
+    worst = np.argsort(chance, kind="stable")[:HARDEST]
+    found = []
+    for row in worst.tolist():
+        about = {"name": rows[row].name, "where": rows[row].where, "score": float(chance[row])}
+        if kind == "class":
+            about["label"] = predictor.names[int(np.asarray(rows[row].target))]
+            about["answer"] = predictor.names[int(values[row].argmax())]
+        found.append(about)
+    return found
+
+
+def _of_classes(
+    predictor: Predictor, values: list[np.ndarray], targets: list[np.ndarray]
+) -> dict[str, Any]:
+    """Return what is told of classes alone: each of them, confusions, curves, calibration."""
+    kind, names = target_of(predictor.task), predictor.names
+    if kind in ("values", "signal"):
+        return {}
+    if kind == "bases":
+        labels = np.concatenate(targets).astype(np.int64)
+        chances = np.concatenate(values)
+        labels, chances = labels[labels >= 0], chances[labels >= 0]
+        called = [v.argmax(1).astype(np.uint8) for v in values]
+        truth = [t.astype(np.uint8) for t in targets]
+        segments = {
+            name: asdict(segment_scores(truth, called, code)) for code, name in enumerate(names)
+        }
+    else:
+        labels = np.stack(targets).astype(np.int64)
+        chances, segments = np.stack(values), None
+    found: dict[str, Any] = {"classes": per_class(labels, chances, names), "curves": {}}
+    if segments is not None:
+        found["segments"] = segments
+    for code, name in enumerate(names):
+        is_one = labels[:, code] > 0 if labels.ndim == 2 else labels == code
+        if 0 < is_one.sum() < len(is_one):
+            false, true, _ = roc_curve(is_one, chances[:, code])
+            precision, recall, _ = pr_curve(is_one, chances[:, code])
+            found["curves"][name] = {
+                "roc": [false.tolist(), true.tolist()],
+                "pr": [recall.tolist(), precision.tolist()],
+            }
+    if labels.ndim == 1:
+        found["confusion"] = confusion(labels, chances.argmax(1), len(names)).tolist()
+        confidence, accuracy, count = reliability(labels, chances)
+        found["reliability"] = [confidence.tolist(), accuracy.tolist(), count.tolist()]
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` as JSON holds it: None for what isn't finite."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
