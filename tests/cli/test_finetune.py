@@ -51,7 +51,13 @@ def test_from_a_recipe_to_a_table(run: Run, folder: Path) -> None:
     assert list(table) == ["a", "b"]
     assert all(sum(numbers) == pytest.approx(1) for numbers in table.values())
     shown = run(
-        "evaluate", str(out / "checkpoint"), str(folder / "dataset"), "--out", str(folder / "e")
+        "evaluate",
+        str(out / "checkpoint"),
+        str(folder / "dataset"),
+        "--out",
+        str(folder / "e"),
+        "--replicates",
+        "20",
     )
     assert shown.exit_code == 0, shown.stderr
     assert {p.name for p in (folder / "e").iterdir()} == {
