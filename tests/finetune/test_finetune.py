@@ -149,6 +149,9 @@ def test_a_run_stops_early(classes: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert (report.epochs, report.best_epoch, report.stopped) == (3, 1, "early")
     recipe = finetune_recipe_from(data, "test")
     assert finetune(recipe, tmp_path / "run", resume=True) == report
+    other = recipe.model_copy(update={"seed": 2})
+    with pytest.raises(RecipeError, match="begun with another recipe, or the dataset was another"):
+        finetune(other, tmp_path / "run", resume=True)
 
 
 def test_what_is_not_defined_is_none_in_a_report() -> None:

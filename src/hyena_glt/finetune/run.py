@@ -107,7 +107,7 @@ def finetune(
             f"train.metric={recipe.train.metric}: validation measures no such; expected one of "
             f"{', '.join(sorted(measured))}"
         )
-    _begin(out, recipe, resume)
+    _begin(out, recipe, checksum, resume)
     warn_of_slow_bf16(recipe.train.precision, device)
     network.train()
 
@@ -254,18 +254,22 @@ def _augment(recipe: FinetuneRecipe, dataset: Dataset) -> Augment | None:
     )
 
 
-def _begin(out: Path, recipe: FinetuneRecipe, resume: bool) -> None:
+def _begin(out: Path, recipe: FinetuneRecipe, dataset_sha256: str, resume: bool) -> None:
     """Write down what the run is; a resumed one must be the same.
 
     Raises RecipeError where ``out`` holds a run already, or another one; CheckpointError where
     there is none to resume.
     """
-    record, written = out / _RECIPE, recipe.model_dump(mode="json")
+    record = out / _RECIPE
+    written = {"recipe": recipe.model_dump(mode="json"), "dataset_sha256": dataset_sha256}
     if resume:
         if not record.is_file():
             raise CheckpointError(f"{out}: holds no run to resume; start it without --resume")
         if json.loads(record.read_text(encoding="utf-8")) != written:
-            raise RecipeError(f"{out}: was begun with another recipe; resume with the same")
+            raise RecipeError(
+                f"{out}: was begun with another recipe, or the dataset was another; resume with "
+                "the same"
+            )
         finish_replacement(out / "checkpoint")
         return
     for name in (_RECIPE, "checkpoint", "resume"):
