@@ -40,7 +40,7 @@ _FILES = (
     "regions.json",
     "provenance.json",
 )
-VERSIONED = ("hyena-glt", "torch", "numpy", "lightning", "safetensors")
+_VERSIONED = ("hyena-glt", "torch", "numpy", "lightning", "safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +53,7 @@ class Provenance:
     training_bases: int
     validation_bits_per_base: float | None
     initialised_from: str | None = None
-    versions: dict[str, str] = field(
-        default_factory=lambda: {
-            "python": platform.python_version(),
-            **{name: version(name) for name in VERSIONED},
-        }
-    )
+    versions: dict[str, str] = field(default_factory=lambda: versions_here())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +136,25 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     regions = json.loads((folder / "regions.json").read_text())
     splits = {name: Split.from_data(parts) for name, parts in regions.items()}
     provenance = Provenance(**json.loads((folder / "provenance.json").read_text()))
+    weights = load_weights(folder)
+    return Checkpoint(recipe=recipe, weights=weights, splits=splits, provenance=provenance)
+
+
+def versions_here() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a run's numbers."""
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in _VERSIONED},
+    }
+
+
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint. Raises CheckpointError where they can't be read."""
     try:
-        weights = load_file(folder / "weights.safetensors")
+        weights: dict[str, Tensor] = load_file(folder / "weights.safetensors")
     except SafetensorError as error:
         raise CheckpointError(f"{folder}/weights.safetensors: can't be read ({error})") from None
-    return Checkpoint(recipe=recipe, weights=weights, splits=splits, provenance=provenance)
+    return weights
 
 
 def write_manifest(folder: Path) -> None:

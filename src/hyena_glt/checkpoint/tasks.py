@@ -9,20 +9,22 @@ provenance.json      versions, checksum of the dataset, command, epochs, validat
 """
 
 import json
-import platform
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from hyena_glt.checkpoint.folder import VERSIONED, check_manifest, write_manifest
+from hyena_glt.checkpoint.folder import (
+    check_manifest,
+    load_weights,
+    versions_here,
+    write_manifest,
+)
 from hyena_glt.checkpoint.replace import replacing_folder, standing_folder
 from hyena_glt.config import FinetuneRecipe, ModelConfig, finetune_recipe_from
 from hyena_glt.data import Split
@@ -49,12 +51,7 @@ class TaskProvenance:
     epochs: int
     validation: dict[str, float]
     initialised_from: str | None
-    versions: dict[str, str] = field(
-        default_factory=lambda: {
-            "python": platform.python_version(),
-            **{name: version(name) for name in VERSIONED},
-        }
-    )
+    versions: dict[str, str] = field(default_factory=versions_here)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,17 +144,13 @@ def load_task_checkpoint(folder: Path) -> TaskCheckpoint:
             f"{folder}/network.json: doesn't fit this version ({error})"
         ) from None
     regions = json.loads((folder / "regions.json").read_text(encoding="utf-8"))
-    try:
-        weights = load_file(folder / "weights.safetensors")
-    except SafetensorError as error:
-        raise CheckpointError(f"{folder}/weights.safetensors: can't be read ({error})") from None
     return TaskCheckpoint(
         recipe=finetune_recipe_from(data, f"{folder}/finetune"),
         model=model,
         modality=network["modality"],
         target=network["target"],
         answers=tuple(network["answers"]),
-        weights=weights,
+        weights=load_weights(folder),
         splits={name: Split.from_data(parts) for name, parts in regions.items()},
         provenance=TaskProvenance(**json.loads((folder / "provenance.json").read_text())),
     )

@@ -5,14 +5,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from hyena_glt.cli.finetune import Ensemble, OtherStrand, Tuned
 from hyena_glt.cli.options import Device, Json
 from hyena_glt.cli.verbs import show_json
 
 
 def evaluate(
-    checkpoint: Annotated[
-        Path, typer.Argument(metavar="CKPT", help="A folder that 'finetune' wrote.")
-    ],
+    checkpoint: Tuned,
     dataset: Annotated[
         Path, typer.Argument(metavar="DATASET", help="A folder that 'data prepare' wrote.")
     ],
@@ -21,13 +20,8 @@ def evaluate(
     part: Annotated[
         Literal["train", "validation", "test"], typer.Option(help="Which part of the dataset.")
     ] = "test",
-    ensemble: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="CKPT", help="Another checkpoint to average with; may come again."),
-    ] = None,
-    both_strands: Annotated[
-        bool, typer.Option("--both-strands", help="The mean of a sequence and its other strand.")
-    ] = False,
+    ensemble: Ensemble = None,
+    both_strands: OtherStrand = False,
     replicates: Annotated[
         int | None,
         typer.Option(

@@ -13,6 +13,15 @@ from hyena_glt.cli.data import (
 from hyena_glt.cli.options import Device, Json, Overrides
 from hyena_glt.cli.verbs import EXIT_TERMINATED, command_line, show_json
 
+Tuned = Annotated[Path, typer.Argument(metavar="CKPT", help="A folder that 'finetune' wrote.")]
+Ensemble = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="CKPT", help="Another checkpoint to average with; may come again."),
+]
+OtherStrand = Annotated[
+    bool, typer.Option("--both-strands", help="The mean of a sequence and its other strand.")
+]
+
 
 def finetune(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML of a fine-tuning.")],
@@ -61,19 +70,12 @@ def finetune(
 
 
 def predict(
-    checkpoint: Annotated[
-        Path, typer.Argument(metavar="CKPT", help="A folder that 'finetune' wrote.")
-    ],
+    checkpoint: Tuned,
     paths: Paths,
     *,
     out: Annotated[Path, typer.Option(help="The table to write: .tsv or .parquet.")],
-    ensemble: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="CKPT", help="Another checkpoint to average with; may come again."),
-    ] = None,
-    both_strands: Annotated[
-        bool, typer.Option("--both-strands", help="The mean of a sequence and its other strand.")
-    ] = False,
+    ensemble: Ensemble = None,
+    both_strands: OtherStrand = False,
     sequence: SequenceColumn = "sequence",
     name: Annotated[
         str | None, typer.Option(help="Column of names; rows are numbered without one.")

@@ -7,12 +7,11 @@ from pathlib import Path
 from hyena_glt.config.examples import RecordsSourceConfig, TableSourceConfig
 from hyena_glt.config.tasks import BasesTaskConfig, SignalTaskConfig
 from hyena_glt.data.examples import guess_dataset
+from hyena_glt.data.examples.guess import is_table
 from hyena_glt.errors import RecipeError
 from hyena_glt.finetune.predict import Predictor, predict
 from hyena_glt.io import TableWriter
 from hyena_glt.io.examples import Example, open_examples
-
-_TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".parquet")
 
 
 def write_predictions(
@@ -62,7 +61,7 @@ def _examples(
 ) -> Iterator[Example]:
     """Give the sequences at ``paths``, labels aside."""
     modality = predictor.alphabet.modality
-    has_table = any(_suffix(path) in _TABLES or Path(path).is_dir() for path in paths)
+    has_table = any(is_table(Path(path)) or Path(path).is_dir() for path in paths)
     config = guess_dataset(
         paths,
         modality=modality,
@@ -78,7 +77,3 @@ def _examples(
             raise RecipeError(f"{source.path}: --name is for tables; records have names")
         sources.append(open_examples(source))
     return chain.from_iterable(sources)
-
-
-def _suffix(path: str) -> str:
-    return Path(path.removesuffix(".gz")).suffix.lower()

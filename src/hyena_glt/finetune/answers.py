@@ -18,7 +18,7 @@ from hyena_glt.evaluate.metrics import (
 )
 from hyena_glt.io.examples import Target
 from hyena_glt.model import TaskNetwork
-from hyena_glt.objective.tasks import TaskLoss, task_loss
+from hyena_glt.train.tasks import loss_of
 
 _TARGET_OF = {
     "classification": "class",
@@ -59,7 +59,7 @@ def answer(
         if labelled:
             assert batch.target is not None
             targets += _rows(batch.target, network.task, batch)
-            loss = _loss(network, outputs, batch)
+            loss = loss_of(network, outputs, batch, None)
             total += float(loss.total)
             weight += float(loss.weight)
     return Answers(values, targets if labelled else None, total / weight if weight else None)
@@ -115,12 +115,3 @@ def _rows(found: Tensor, task: TaskConfig, batch: TaskBatch) -> Iterator[np.ndar
             yield arrays[row, : -(-(length - 1) // task.bin_bp)]
         else:
             yield np.asarray(arrays[row])
-
-
-def _loss(network: TaskNetwork, outputs: Tensor, batch: TaskBatch) -> TaskLoss:
-    target = batch.target
-    assert target is not None
-    if network.standard is not None:
-        target = network.standard(target)
-    crf = getattr(network.head, "crf", None)
-    return task_loss(network.task, outputs, target, None, batch.length, crf)

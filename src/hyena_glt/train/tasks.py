@@ -125,7 +125,10 @@ class TaskModule(LightningModule):
 
     def training_step(self, batch: TaskBatch, batch_idx: int) -> Tensor | None:
         """Return the batch's loss in nats an answer; None, and no step, where it has no target."""
-        loss = loss_of(self.network, batch, self.class_weights)
+        outputs = self.network(
+            batch.ids, batch.length, batch.alternative_ids, batch.alternative_length
+        )
+        loss = loss_of(self.network, outputs, batch, self.class_weights)
         if loss.weight == 0:
             return None
         mean = loss.total / loss.weight
@@ -244,9 +247,13 @@ class Epochs(Callback):
         self.best_epoch, self.best = state_dict["best_epoch"], state_dict["best"]
 
 
-def loss_of(network: TaskNetwork, batch: TaskBatch, weights: Tensor | None) -> TaskLoss:
-    """Return the sums of a batch's loss; numbers are in units of the training deviation."""
-    outputs = network(batch.ids, batch.length, batch.alternative_ids, batch.alternative_length)
+def loss_of(
+    network: TaskNetwork, outputs: Tensor, batch: TaskBatch, weights: Tensor | None
+) -> TaskLoss:
+    """Return the sums of a batch's loss; numbers are in units of the training deviation.
+
+    Raises RecipeError for a batch without labels.
+    """
     target = batch.target
     if target is None:
         raise RecipeError("the dataset has no labels, and the task needs some")

@@ -170,6 +170,11 @@ def _needed(genome: str | None, path: Path) -> str:
     return genome
 
 
+def is_table(path: Path) -> bool:
+    """Return whether the suffix of ``path`` is a table's."""
+    return _suffix(path) in _TABLES
+
+
 def _suffix(path: Path) -> str:
     """Return the suffix that says what is in ``path``, in lower case; .gz is seen through."""
     return Path(_without_gz(path)).suffix.lower()
