@@ -148,6 +148,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Bases decoded a second, position by position.")
     parser.add_argument("--long", action="store_true", help="up to 1 Mb")
     parser.add_argument("--cache-gib", type=float, help="largest cache of the Transformer")
+    parser.add_argument("--threads", type=int, default=THREADS)
     add_out(parser)
     return parser.parse_args()
 
@@ -155,14 +156,14 @@ def parsed_arguments() -> argparse.Namespace:
 def main() -> int:
     """Print the results; return 1 if steps don't give what one pass gives."""
     arguments = parsed_arguments()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(arguments.threads)
     form = LONG if arguments.long else SHORT
     if arguments.cache_gib is not None:
         form = {**form, "cache_gib": arguments.cache_gib}
     about = {
         "form": "long" if arguments.long else "short",
         "precision": "fp32",
-        "threads": THREADS,
+        "threads": arguments.threads,
         "steps_a_block": STEPS,
         "rounds": form["rounds"],
         "machine": here(),

@@ -202,6 +202,7 @@ def measure_alone(
     write_dna(path, length_bp, arguments.dna)
     command = [sys.executable, __file__, "--alone", str(path), "--verb", arguments.verb]
     command += ["--checkpoint", str(checkpoint), "--precision", arguments.precision]
+    command += ["--threads", str(arguments.threads)]
     command += ["--compile"] if arguments.compile else []
     found: dict[str, Any] = json.loads(subprocess.check_output(command, text=True))
     path.unlink()
@@ -217,7 +218,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         "letters": "random" if arguments.dna is None else arguments.dna.name,
         "precision": arguments.precision,
         "mode": "compiled" if arguments.compile else "eager",
-        "threads": THREADS,
+        "threads": arguments.threads,
         "piece_bp": PIECE_BP,
         "machine": here(),
     }
@@ -266,10 +267,11 @@ def main() -> int:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--dna", type=Path, help="FASTA or 2bit whose first contig is read")
     parser.add_argument("--scratch", type=Path, help="folder for files of the run")
+    parser.add_argument("--threads", type=int, default=THREADS)
     add_out(parser)
     parser.add_argument("--alone", type=Path, help="measure one FASTA in this process")
     arguments = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(arguments.threads)
     if arguments.alone:
         asked = (arguments.verb, arguments.checkpoint, arguments.alone, arguments.precision)
         print(json.dumps(measure(*asked, arguments.compile)))
