@@ -93,6 +93,12 @@ def of_vcf_stream_memory(found: Found) -> str:
     return f"memory {large / small:.3f}x"
 
 
+def of_input_pipeline(found: Found) -> str:
+    """How fast batches of labelled records are made."""
+    rates = {name: found["batches"][name]["bases_per_s"] / 1e6 for name in ("100_bp", "8_kb")}
+    return f"{rates['100_bp']:.0f} Mb/s of records of 100 bp, {rates['8_kb']:.0f} of 8 kb"
+
+
 # In the order of what matters most: a run that is stopped has seen that.
 HEADLINES: dict[str, Callable[[Found], str]] = {
     "train_step": of_train_step,
@@ -105,6 +111,7 @@ HEADLINES: dict[str, Callable[[Found], str]] = {
     "patch_speed": of_patch_speed,
     "entropy_speed": of_entropy_speed,
     "patch_quality": of_patch_quality,
+    "input_pipeline": of_input_pipeline,
     "tokenize_speed": of_tokenize_speed,
     "vcf_stream_memory": of_vcf_stream_memory,
 }

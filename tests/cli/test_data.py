@@ -168,3 +168,70 @@ def test_bins_hold_as_many_possible_values_each(length_bp: int) -> None:
 
 def test_one_length_alone_is_one_bin_around_it() -> None:
     assert _edges(np.array([70, 70]), 1.0).tolist() == [69.5, 70.5]
+
+
+def test_prepare_warns_once_of_what_leaks_between_parts(
+    run: Run, gue: Path, tmp_path: Path
+) -> None:
+    base = random_dna(100, 0)
+    near = base[:60] + ("A" if base[60] != "A" else "C") + base[61:]
+    table = gue / "dev.csv"
+    table.write_text(table.read_text() + f"{near},0\n")
+    shown = run("data", "prepare", str(gue), "--out", str(tmp_path / "d"))
+    expected = (
+        "Warning: 0 sequences of validation stand in train, too (1 do or nearly); "
+        "1 sequences of test stand in train, too (1 do or nearly); "
+        "0 sequences of test stand in validation, too (1 do or nearly): "
+        "split.by=similarity keeps such on one side"
+    )
+    assert [line for line in shown.stderr.splitlines() if "Warning" in line] == [expected]
+    assert "0 sequences of validation also in train, 1 the same or similar" in shown.stdout
+    manifest = open_dataset(tmp_path / "d").manifest
+    assert manifest.warnings == (expected.removeprefix("Warning: "),)
+    assert [(leak.part, leak.other, leak.identical, leak.similar) for leak in manifest.leaks] == [
+        ("validation", "train", 0, 1),
+        ("test", "train", 1, 1),
+        ("test", "validation", 0, 1),
+    ]
+    how = ("--set", "split.by=similarity", "--set", "split.test=0.3", "--json")
+    shown = run("data", "prepare", str(gue), "--out", str(tmp_path / "similar"), *how)
+    manifest = json.loads(shown.stdout)
+    assert manifest["warnings"] == []
+    assert [leak["similar"] for leak in manifest["leaks"]] == [0, 0, 0]
+    assert "Warning" not in shown.stderr
+
+
+def test_one_part_has_nothing_to_leak_into(run: Run, gue: Path, tmp_path: Path) -> None:
+    how = ("--set", "split.by=random", "--set", "split.test=0", "--set", "split.validation=0")
+    shown = run("data", "prepare", str(gue), "--out", str(tmp_path / "d"), "--json", *how)
+    assert json.loads(shown.stdout)["leaks"] == []
+
+
+def test_fasta_files_of_a_class_each_may_repeat_names(run: Run, tmp_path: Path) -> None:
+    for name, seed in (("promoter", 0), ("rest", 9)):
+        records = [
+            f">{'' if row % 2 else 'gene'}\n{random_dna(80, seed + row)}" for row in range(4)
+        ]
+        (tmp_path / f"{name}.fa").write_text("\n".join(records) + "\n")
+    paths = [f"{name}={tmp_path / name}.fa" for name in ("promoter", "rest")]
+    how = ("--set", "split.validation=0", "--set", "split.test=0")
+    shown = run("data", "prepare", *paths, "--out", str(tmp_path / "d"), *how)
+    assert shown.exit_code == 0, shown.stderr
+    warnings = [line for line in shown.stderr.splitlines() if line.startswith("Warning: ")]
+    assert [line.split(": ", 2)[2] for line in warnings] == [
+        "2 records have no name and are called by their place: row1 is the first record",
+        "1 records have the name of an earlier one, and their place added to it: gene.row3",
+    ] * 2
+    names = [row.name for row in open_dataset(tmp_path / "d").part("train")]
+    assert names == ["gene", "row2", "gene.row3", "row4"] * 2
+    shown = run("data", "inspect", *paths)
+    assert shown.stdout.count("records have no name") == 2
+
+
+def test_both_verbs_have_the_options_that_describe_a_dataset(run: Run) -> None:
+    for verb in ("inspect", "prepare"):
+        text = run("data", verb, "--help").stdout
+        for option in ("--modality", "--split-column", "--genome", "--label", "PATH..."):
+            assert option in text
+    assert "--similar" not in run("data", "prepare", "--help").stdout
+    assert run("data", "inspect").exit_code == 2

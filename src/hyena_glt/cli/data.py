@@ -1,7 +1,10 @@
 """``hyena-glt data``: labelled sequences, looked at and made ready before anything trains."""
 
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -53,21 +56,67 @@ Settings = Annotated[
 ]
 
 
+class Described:
+    """The paths and options that say what a dataset is made of, as they were given."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        modality: Modality = "dna",
+        label: LabelColumns = ["label"],  # noqa: B006, typer copies it
+        kind: LabelKind = "class",
+        sequence: SequenceColumn = "sequence",
+        split_column: SplitColumn = None,
+        group: GroupColumn = None,
+        contig: ContigColumn = None,
+        genome: OfGenome = None,
+    ) -> None:
+        self.paths = paths
+        self._said: dict[str, Any] = {
+            "modality": modality,
+            "columns": label,
+            "kind": kind,
+            "sequence": sequence,
+            "split": split_column,
+            "group": group,
+            "contig": contig,
+            "genome": genome,
+        }
+
+    def config(self, settings: list[str] | None = None) -> "DatasetConfig":
+        """Return the dataset that they describe, with other ``settings``."""
+        from hyena_glt.config import with_dataset_overrides
+        from hyena_glt.data.examples import guess_dataset
+
+        return with_dataset_overrides(guess_dataset(self.paths, **self._said), settings or ())
+
+
+def described(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the options of `Described` before its own; it takes the object first."""
+    shared = list(signature(Described).parameters.values())
+    own = list(signature(verb).parameters.values())[1:]
+
+    @wraps(verb)
+    def asked(**given: Any) -> None:
+        said = {option.name: given.pop(option.name) for option in shared}
+        verb(Described(said.pop("paths"), **said), **given)
+
+    # What typer reads: arguments, then options.
+    options = [option.replace(kind=Parameter.KEYWORD_ONLY) for option in (*shared[1:], *own)]
+    asked.__annotations__ = {option.name: option.annotation for option in (shared[0], *options)}
+    vars(asked)["__signature__"] = Signature([shared[0], *options])
+    return asked
+
+
+@described
 def inspect(
-    paths: Paths,
+    dataset: Described,
     *,
     out: Annotated[
         Path | None,
         typer.Option(help="A folder to write report.json and pictures to; it mustn't be there."),
     ] = None,
-    modality: Modality = "dna",
-    label: LabelColumns = ["label"],  # noqa: B006, typer copies it
-    kind: LabelKind = "class",
-    sequence: SequenceColumn = "sequence",
-    split_column: SplitColumn = None,
-    group: GroupColumn = None,
-    contig: ContigColumn = None,
-    genome: OfGenome = None,
     similar: Annotated[
         bool, typer.Option("--similar/--no-similar", help="Look for near-duplicates.")
     ] = True,
@@ -89,12 +138,11 @@ def inspect(
 
     if out is not None:
         check_folder(out)
-    if len(paths) == 1 and is_dataset(Path(paths[0])):
-        found = inspect_dataset(Path(paths[0]), similar=similar)
+    paths = [Path(path) for path in dataset.paths]
+    if len(paths) == 1 and is_dataset(paths[0]):
+        found = inspect_dataset(paths[0], similar=similar)
     else:
-        columns = (sequence, split_column, group, contig)
-        config = _guessed(paths, modality, kind, label, columns, genome, None)
-        found = inspect_sources(config, similar=similar)
+        found = inspect_sources(dataset.config(), similar=similar)
     if out is not None:
         write_inspection(out, found)
     if as_json:
@@ -103,18 +151,11 @@ def inspect(
         show_inspection(found.report, out)
 
 
+@described
 def prepare(
-    paths: Paths,
+    dataset: Described,
     *,
     out: Annotated[Path, typer.Option(help="The dataset's folder; it mustn't be there yet.")],
-    modality: Modality = "dna",
-    label: LabelColumns = ["label"],  # noqa: B006, typer copies it
-    kind: LabelKind = "class",
-    sequence: SequenceColumn = "sequence",
-    split_column: SplitColumn = None,
-    group: GroupColumn = None,
-    contig: ContigColumn = None,
-    genome: OfGenome = None,
     settings: Settings = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that check and write.")] = 1,
     resume: Annotated[
@@ -129,15 +170,15 @@ def prepare(
     counts, what was dropped and why, and checksums of files read and written.
     Files that don't say their part are split at random, a tenth each for
     validation and test; --set split.by=similarity keeps near-duplicates on one
-    side, split.by=group what --group names.
+    side, split.by=group what --group names. Sequences of one part that stand in
+    another, the same or nearly, are warned of.
 
     Example: hyena-glt data prepare train.csv test.csv --out runs/promoters
     """
     from hyena_glt.cli.dataset_summary import preparing, show_manifest
     from hyena_glt.data.examples import prepare_dataset
 
-    columns = (sequence, split_column, group, contig)
-    config = _guessed(paths, modality, kind, label, columns, genome, settings)
+    config = dataset.config(settings)
     with preparing(silent=as_json) as progress:
         try:
             manifest = prepare_dataset(
@@ -146,35 +187,9 @@ def prepare(
         except KeyboardInterrupt:
             typer.echo(f"{out}: stopped; go on with the same command and --resume", err=True)
             raise
+    for warning in manifest.warnings:
+        typer.echo(f"Warning: {warning}", err=True)
     if as_json:
         show_json({"out": str(out), **manifest.model_dump(mode="json")})
     else:
         show_manifest(out, manifest)
-
-
-def _guessed(
-    paths: list[str],
-    modality: Literal["dna", "rna", "protein"],
-    kind: Literal["class", "multilabel", "values", "bases", "none"],
-    label: list[str],
-    columns: tuple[str, str | None, str | None, str | None],
-    genome: str | None,
-    settings: list[str] | None,
-) -> "DatasetConfig":
-    """Return the dataset that options describe."""
-    from hyena_glt.config import with_dataset_overrides
-    from hyena_glt.data.examples import guess_dataset
-
-    sequence, split, group, contig = columns
-    config = guess_dataset(
-        paths,
-        modality=modality,
-        kind=kind,
-        columns=label,
-        sequence=sequence,
-        split=split,
-        group=group,
-        contig=contig,
-        genome=genome,
-    )
-    return with_dataset_overrides(config, settings or ())

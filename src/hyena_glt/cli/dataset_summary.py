@@ -54,15 +54,18 @@ def show_inspection(report: Mapping[str, Any], out: Path | None) -> None:
     Console().print(table)
     _show_labels(parts)
     for leak in report["leaks"]:
-        pair = f"of {leak['into']} also in {leak['from']}"
-        similar = f", {leak['similar']:,} the same or similar" if "similar" in leak else ""
-        typer.echo(f"{leak['identical']:,} sequences {pair}{similar}")
+        _show_leak(leak["into"], leak["from"], leak["identical"], leak.get("similar"))
         for one, other in leak["examples"]:
             typer.echo(f"  {one} is like {other}")
     for warning in report["warnings"]:
         typer.echo(f"Warning: {warning}")
     if out is not None:
         typer.echo(f"{out}: report.json and pictures")
+
+
+def _show_leak(part: str, other: str, identical: int, similar: int | None) -> None:
+    more = "" if similar is None else f", {similar:,} the same or similar"
+    typer.echo(f"{identical:,} sequences of {part} also in {other}{more}")
 
 
 def _share(key: str) -> Callable[[Mapping[str, Any]], str]:
@@ -139,4 +142,6 @@ def show_manifest(out: Path, manifest: Manifest) -> None:
         typer.echo(f"and {len(manifest.classes) - _MOST_CLASSES:,} classes more")
     for reason, rows in manifest.dropped.items():
         typer.echo(f"dropped, {reason}: {rows:,}")
+    for leak in manifest.leaks:
+        _show_leak(leak.part, leak.other, leak.identical, leak.similar)
     typer.echo(f"{out}: manifest.json has all settings, counts and checksums")

@@ -9,7 +9,7 @@ from hyena_glt.config.base import Config
 Part = Literal["train", "validation", "test"]
 
 _PART = "the part of the split that all of this file's examples belong to"
-_GENOME = "path of the FASTA (plain, bgzip) or .2bit file that positions speak of"
+_GENOME = "path of the FASTA (plain, gzip, bgzip) or .2bit file that positions speak of"
 
 
 class ClassLabelConfig(Config):

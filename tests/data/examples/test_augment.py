@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyena_glt.data.examples.augment import Augment, strand_swaps
+from hyena_glt.data.examples.augment import Augment, row_keys, strand_swaps
+from hyena_glt.data.examples.dataset import Row
 from hyena_glt.errors import RecipeError
 from hyena_glt.tokenize import alphabet, decode, encode
 
@@ -178,3 +179,98 @@ def test_what_cannot_be_is_said() -> None:
         Augment(DNA, shift_bp=2, bin_bp=2)(encode("ACGTA"), signal, "signal", rng())
     with pytest.raises(ValueError, match="a code for each of 4 bases"):
         Augment(DNA, reverse_complement=1.0)(encode("ACGT"), np.arange(3), "bases", rng())
+
+
+def rows_of(words: list[str], alternatives: list[str | None] | None = None) -> list[Row]:
+    seconds = alternatives or [None] * len(words)
+    return [
+        Row(
+            f"r{number}",
+            encode(word),
+            np.array(codes_of(word), dtype=np.uint8),
+            None if second is None else encode(second),
+            f"table.csv: line {number}",
+            None,
+        )
+        for number, (word, second) in enumerate(zip(words, seconds, strict=True))
+    ]
+
+
+def plain(rows: list[Row]) -> list[tuple[Any, ...]]:
+    return [
+        (row.name, decode(row.sequence), np.array(row.target).tolist(), row.where) for row in rows
+    ]
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.text("ACGTacgt", min_size=5, max_size=40), min_size=1, max_size=9),
+    st.integers(0, 9),
+    st.integers(0, 9),
+)
+def test_a_row_changes_alike_whatever_is_beside_it(
+    words: list[str], epoch: int, first: int
+) -> None:
+    augment = Augment(DNA, reverse_complement=0.5, shift_bp=4, mutation=0.3, swaps=STRANDED)
+    rows = rows_of(words)
+    keys = row_keys(7, epoch, np.arange(first, first + len(words)))
+    together = plain(augment.rows(rows, "bases", keys))
+    alone = [
+        plain(augment.rows([row], "bases", keys[number : number + 1]))[0]
+        for number, row in enumerate(rows)
+    ]
+    assert together == alone
+    backwards = augment.rows(rows[::-1], "bases", keys[::-1].copy())
+    assert plain(backwards)[::-1] == together
+    assert [decode(row.sequence) for row in rows] == words
+
+
+def test_rows_of_a_batch_mutate_and_move_as_often_as_said() -> None:
+    augment = Augment(DNA, reverse_complement=0.25, shift_bp=3, mutation=0.1)
+    words = ["AAAAAAAAAAC" * 9 + "C" for _ in range(800)]
+    changed = augment.rows(rows_of(words), "none", row_keys(0, 0, np.arange(800)))
+    # What most letters are tells the strand.
+    turned = [decode(row.sequence).count("T") > 48 for row in changed]
+    assert 150 < sum(turned) < 250
+    letters = np.concatenate(
+        [row.sequence for row, other in zip(changed, turned, strict=True) if not other]
+    )
+    share = np.isin(letters, list(b"GT")).mean()
+    assert abs(share - 0.1 * 2 / 3) < 0.005
+    places = np.array([row.sequence for row in changed]) == ord("G")
+    assert (places.mean(axis=0) > 0).all()
+    exact = Augment(DNA, shift_bp=3).rows(
+        rows_of(["ACGTTG"] * 400), "none", row_keys(0, 0, np.arange(400))
+    )
+    found, counts = np.unique([decode(row.sequence) for row in exact], return_counts=True)
+    assert found.tolist() == ["ACG", "CGT", "GTT", "TTG"]
+    assert counts.min() > 70
+
+
+def test_keys_differ_by_seed_epoch_and_row() -> None:
+    numbers = np.arange(100)
+    keys = [row_keys(*at, numbers) for at in ((0, 0), (1, 0), (0, 1), (1, 1))]
+    assert len(np.unique(np.concatenate(keys))) == 400
+    assert row_keys(1, 1, numbers[40:41]).tolist() == keys[3][40:41].tolist()
+
+
+def test_both_sequences_of_a_pair_are_turned_and_moved_alike() -> None:
+    augment = Augment(DNA, reverse_complement=0.5, shift_bp=3)
+    rows = rows_of(["AACCAGGA"] * 50, ["AACCAGGAA"] * 50)
+    for row in augment.rows(rows, "none", row_keys(0, 0, np.arange(50))):
+        assert row.alternative is not None
+        first, second = decode(row.sequence), decode(row.alternative)
+        whole = "AACCAGGA"
+        if first not in whole:
+            first, second = (
+                decode(DNA.reverse_complement(encode(letters))) for letters in (first, second)
+            )
+        assert second == f"{whole}A"[whole.index(first) :][: len(first) + 1]
+
+
+def test_the_row_that_can_not_be_changed_is_named() -> None:
+    augment = Augment(DNA, shift_bp=4)
+    rows = rows_of(["ACGTA", "ACGT", "ACGTT"])
+    with pytest.raises(RecipeError, match=r"^table.csv: line 1: augment.shift_bp=4: found an"):
+        augment.rows(rows, "none", row_keys(0, 0, np.arange(3)))
+    assert augment.rows([], "none", row_keys(0, 0, np.arange(0))) == []

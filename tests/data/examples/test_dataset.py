@@ -24,6 +24,8 @@ PARTS: tuple[Any, ...] = ("train", "test", "train", "train")
 class Listed:
     """A source that holds its examples."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, schema: Schema, examples: list[Example]) -> None:
         self.schema = schema
         self._examples = examples

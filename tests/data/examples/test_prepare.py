@@ -34,6 +34,8 @@ BY_FILE = {"by": "file"}
 class Listed:
     """A source that holds its examples; it can break off before the last of them."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, schema: Schema, examples: list[Example], breaks_at: int = -1) -> None:
         self.schema = schema
         self._examples = examples
@@ -176,6 +178,7 @@ from hyena_glt.io.examples import Example, Schema
 
 class Killed:
     schema = Schema("class")
+    notes = ()
     def __iter__(self):
         for row in range(3):
             yield Example(f"r{row}", b"ACGT", "a", "in.csv", "train")

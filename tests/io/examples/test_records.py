@@ -195,3 +195,55 @@ def test_any_bytes_as_records(tmp_path: Path, data: bytes) -> None:
         else:
             assert len(found) == sum(1 for line in lines if line) // 4
     assert all(str(tmp_path / "s.fa") in message for message in named)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (">phoP a\nAC\n>abrB\nGT\n>phoP b\nAA\n", ["phoP", "abrB", "phoP.row3"]),
+        (">\nAC\n> \nGT\n> 6400 x\nAA\n", ["row1", "row2", "6400"]),
+        (">row2\nAC\n>\nGT\n>row2\nAA\n", ["row2", "row2.row2", "row2.row3"]),
+        (">b.row3\nAC\n>b\nGT\n>b\nAA\n", ["b.row3", "b", "b.row3.row3"]),
+    ],
+)
+def test_names_of_one_class_are_made_to_differ_and_that_is_said(
+    tmp_path: Path, text: str, names: list[str]
+) -> None:
+    (tmp_path / "s.fa").write_text(text)
+    found = source(tmp_path / "s.fa", label="class", class_name="promoter")
+    for _ in range(2):
+        examples = list(found)
+        assert [e.name for e in examples] == names
+        assert [e.sequence for e in examples] == [b"AC", b"GT", b"AA"]
+        assert {e.label for e in examples} == {"promoter"}
+        assert len(found.notes) == (2 if names[0] == "row2" else 1)
+        assert all(note.startswith(f"{tmp_path}/s.fa: ") for note in found.notes)
+
+
+def test_names_that_differ_need_no_note(tmp_path: Path) -> None:
+    (tmp_path / "s.fa").write_text(FASTA)
+    found = source(tmp_path / "s.fa", label="none")
+    assert [e.name for e in found] == ["r1", "r2"]
+    assert found.notes == ()
+
+
+def test_a_pattern_sees_the_header_of_a_repeated_name(tmp_path: Path) -> None:
+    (tmp_path / "s.fa").write_text(">gene x=a\nAC\n>gene x=b\nGT\n")
+    found = source(tmp_path / "s.fa", label="header", pattern=r"^gene x=(\w)$")
+    assert [e.label for e in found] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("ACGT\n", r"s.fa: line 1: found b'ACGT', expected a header that starts with '>'"),
+        (">a\nAC\n>b\n>c\nAC\n", r"line 3: found no sequence under the header 'b'"),
+        (">a\nAC\nA?C\n", r"line 3: found b'\?', expected letters"),
+        (">a\nAC\n>\n", r"line 3: found no sequence"),
+        (">\xe9\nAC\n", "line 1: found a header that is not printable ASCII"),
+    ],
+)
+def test_records_that_are_wrong_are_named_by_line(tmp_path: Path, text: str, problem: str) -> None:
+    (tmp_path / "s.fa").write_text(text)
+    with pytest.raises(SequenceFileError, match=problem):
+        list(source(tmp_path / "s.fa", label="none"))

@@ -3,11 +3,15 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
-from jaxtyping import Int64, Shaped, UInt8
+from jaxtyping import Bool, Int64, Shaped, UInt8, UInt64
 
-from hyena_glt.errors import RecipeError
+from hyena_glt.data.examples.dataset import Row, RowTarget
+from hyena_glt.data.examples.order import AUGMENTATION
+from hyena_glt.data.examples.sketch import mix64
+from hyena_glt.errors import HyenaGLTError, RecipeError
 from hyena_glt.io.examples.example import Target
 from hyena_glt.tokenize import Alphabet
 
@@ -18,6 +22,11 @@ _OTHER_STRAND = {"+": "-", "-": "+", "plus": "minus", "minus": "plus"}
 # plus and minus are words of their own, as in cage_plus; a surplus has no strand.
 _STRANDED = re.compile(r"(?P<stem>.*?)(?P<strand>[+-]|(?<![^\W_])(?:plus|minus))")
 _LOWER = ord("a") - ord("A")
+# A key's random numbers are those of SplitMix64 begun at it: mix64(key + n * _STEP), n = 0, 1, ...
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_SHIFT, _STRAND, _FIRST_BASE = (np.uint64(number) for number in range(3))
+
+_Changed = tuple[UInt8[np.ndarray, " _"], EncodedTarget]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,17 +81,75 @@ class Augment:
         """Return the letters and the label after all three, in new arrays or views of those given.
 
         ``target`` is an array of one code a base where ``kind`` is bases, and of bins and tracks
-        where it is signal. The same state of ``rng`` gives the same result.
+        where it is signal. The same state of ``rng``, of which one number is taken, gives the same
+        result.
 
         Raises RecipeError where the shift leaves no base, or a signal isn't of whole bins.
         """
+        key = rng.integers(0, 1 << 64, 1, dtype=np.uint64)
+        return self._changed([sequence], [target], kind, key, self.mutation)[0]
+
+    def rows(self, rows: Sequence[Row], kind: Target, keys: UInt64[np.ndarray, " B"]) -> list[Row]:
+        """Return rows changed, many times faster together than one at a time.
+
+        A row's random numbers are those of its key, as `row_keys` gives, whatever rows are beside
+        it. Both sequences of a pair are turned and moved alike, and have no mutations.
+
+        Raises as a call does, with the row's place.
+        """
+        try:
+            changed = self._changed(
+                [row.sequence for row in rows],
+                [row.target for row in rows],
+                kind,
+                keys,
+                self.mutation if all(row.alternative is None for row in rows) else 0.0,
+            )
+            pairs = [number for number, row in enumerate(rows) if row.alternative is not None]
+            seconds = [cast(np.ndarray, rows[number].alternative) for number in pairs]
+            others = self._changed(seconds, [None] * len(pairs), "none", keys[pairs], 0.0)
+        except HyenaGLTError as error:
+            # Alone, the one that can't be changed names itself.
+            for number in range(len(rows) if len(rows) > 1 else 0):
+                self.rows(rows[number : number + 1], kind, keys[number : number + 1])
+            raise type(error)(f"{rows[0].where}: {error}") from None
+        of_pair = {number: letters for number, (letters, _) in zip(pairs, others, strict=True)}
+        return [
+            # A label changes, but not its kind.
+            row._replace(
+                sequence=letters, target=cast(RowTarget, target), alternative=of_pair.get(number)
+            )
+            for number, (row, (letters, target)) in enumerate(zip(rows, changed, strict=True))
+        ]
+
+    def _changed(
+        self,
+        sequences: list[UInt8[np.ndarray, " _"]],
+        targets: Sequence[EncodedTarget],
+        kind: Target,
+        keys: UInt64[np.ndarray, " B"],
+        mutation: float,
+    ) -> list[_Changed]:
+        """Sequences and labels after all three."""
+        changed: list[_Changed] = list(zip(sequences, targets, strict=True))
         if self.shift_bp:
-            sequence, target = self._cropped(sequence, target, kind, rng)
-        if rng.random() < self.reverse_complement:
-            sequence, target = self.other_strand(sequence, target, kind)
-        if self.mutation:
-            sequence = self._mutated(sequence, rng)
-        return sequence, target
+            step = self.bin_bp if kind == "signal" else 1
+            starts = _below(mix64(keys + _SHIFT * _STEP), self.shift_bp // step + 1) * step
+            changed = [
+                self._cropped(*each, kind, start)
+                for each, start in zip(changed, starts.tolist(), strict=True)
+            ]
+        if self.reverse_complement:
+            drawn = _happens(mix64(keys + _STRAND * _STEP), self.reverse_complement)
+            self._turn(changed, np.flatnonzero(drawn).tolist(), kind)
+        if not mutation or not changed:
+            return changed
+        ends = np.cumsum([len(letters) for letters, _ in changed])
+        mutated = self._mutated(np.concatenate([letters for letters, _ in changed]), ends, keys)
+        return [
+            (mutated[end - len(letters) : end], target)
+            for (letters, target), end in zip(changed, ends.tolist(), strict=True)
+        ]
 
     def other_strand(
         self, sequence: UInt8[np.ndarray, " L"], target: EncodedTarget, kind: Target
@@ -94,53 +161,76 @@ class Augment:
         Raises RecipeError where a signal isn't of whole bins, SequenceError for a letter that the
         modality doesn't have.
         """
-        turned = self.alphabet.reverse_complement(sequence)
+        return self.alphabet.reverse_complement(sequence), self._turned(sequence, target, kind)
+
+    def _turn(self, changed: list[_Changed], drawn: list[int], kind: Target) -> None:
+        """Put the other strand in the places that are drawn."""
+        if not drawn:
+            return
+        # Of all rows at once the last comes first.
+        letters = self.alphabet.reverse_complement(
+            np.concatenate([changed[row][0] for row in reversed(drawn)])
+        )
+        start = 0
+        for row in drawn:
+            sequence, target = changed[row]
+            end = start + len(sequence)
+            changed[row] = letters[start:end], self._turned(sequence, target, kind)
+            start = end
+
+    def _turned(
+        self, sequence: UInt8[np.ndarray, " L"], target: EncodedTarget, kind: Target
+    ) -> EncodedTarget:
         if kind == "bases":
             codes = self._by_base(target, sequence)[::-1]
             if self.swaps is not None:
                 # A code below 0 is of no class.
                 codes = np.where(codes < 0, codes, self.swaps[codes]).astype(codes.dtype)
-            return turned, codes
+            return codes
         if kind == "signal":
             bins = self._by_bin(target, sequence)[::-1]
-            return turned, bins if self.swaps is None else bins[:, self.swaps]
-        return turned, target
+            return bins if self.swaps is None else bins[:, self.swaps]
+        return target
 
     def _cropped(
-        self,
-        sequence: UInt8[np.ndarray, " L"],
-        target: EncodedTarget,
-        kind: Target,
-        rng: np.random.Generator,
-    ) -> tuple[UInt8[np.ndarray, " M"], EncodedTarget]:
-        length = len(sequence) - self.shift_bp
-        if length <= 0:
+        self, sequence: UInt8[np.ndarray, " L"], target: EncodedTarget, kind: Target, start: int
+    ) -> _Changed:
+        end = start + len(sequence) - self.shift_bp
+        if end <= start:
             raise RecipeError(
                 f"augment.shift_bp={self.shift_bp}: found an example of {len(sequence)} bp, "
                 "expected a longer one; use a smaller shift, or drop short examples with "
                 "quality.min_bp"
             )
-        step = self.bin_bp if kind == "signal" else 1
-        start = int(rng.integers(self.shift_bp // step + 1)) * step
-        kept = slice(start, start + length)
         if kind == "bases":
-            target = self._by_base(target, sequence)[kept]
+            target = self._by_base(target, sequence)[start:end]
         elif kind == "signal":
-            bins = slice(start // step, (start + length) // step)
-            target = self._by_bin(target, sequence)[bins]
-        return sequence[kept], target
+            target = self._by_bin(target, sequence)[start // self.bin_bp : end // self.bin_bp]
+        return sequence[start:end], target
 
     def _mutated(
-        self, sequence: UInt8[np.ndarray, " L"], rng: np.random.Generator
-    ) -> UInt8[np.ndarray, " L"]:
-        letters = np.frombuffer(self.alphabet.letters.encode(), dtype=np.uint8)
-        index = self.alphabet.letter_index(sequence)
-        drawn = (rng.random(len(sequence)) < self.mutation) & (index >= 0)
-        at = np.flatnonzero(drawn)
-        others = (index[at] + rng.integers(1, len(letters), len(at))) % len(letters)
-        mutated = sequence.copy()
-        mutated[at] = letters[others] + _LOWER * self.alphabet.is_soft_masked(sequence[at])
-        return mutated
+        self,
+        letters: UInt8[np.ndarray, " T"],
+        ends: Int64[np.ndarray, " B"],
+        keys: UInt64[np.ndarray, " B"],
+    ) -> UInt8[np.ndarray, " T"]:
+        """Letters of rows one behind the other, changed where they stand."""
+        # Each base's number is counted from its row's first: the n-th of all is the n-th of its key
+        # less those before the row.
+        lengths = np.diff(ends, prepend=0)
+        begins = keys + (_FIRST_BASE - (ends - lengths).astype(np.uint64)) * _STEP
+        numbers = np.arange(len(letters), dtype=np.uint64)
+        numbers *= _STEP
+        numbers += np.repeat(begins, lengths)
+        numbers = mix64(numbers)
+        at = np.flatnonzero(_happens(numbers, self.mutation))
+        known = self.alphabet.letter_index(letters[at]) >= 0
+        at = at[known]
+        names = np.frombuffer(self.alphabet.letters.encode(), dtype=np.uint8)
+        further = 1 + _below(mix64(numbers[at]), len(names) - 1)
+        others = (self.alphabet.letter_index(letters[at]) + further) % len(names)
+        letters[at] = names[others] + _LOWER * self.alphabet.is_soft_masked(letters[at])
+        return letters
 
     def _by_base(
         self, target: EncodedTarget, sequence: UInt8[np.ndarray, " L"]
@@ -161,6 +251,22 @@ class Augment:
                 "or moved, bins would lie elsewhere"
             )
         return target
+
+
+def row_keys(seed: int, epoch: int, numbers: Int64[np.ndarray, " B"]) -> UInt64[np.ndarray, " B"]:
+    """Return what the random numbers of rows, by their numbers, begin with in an epoch."""
+    begin = np.random.SeedSequence((seed, AUGMENTATION, epoch)).generate_state(1, np.uint64)
+    return mix64(begin ^ mix64(numbers.astype(np.uint64)))
+
+
+def _happens(numbers: UInt64[np.ndarray, " N"], chance: float) -> Bool[np.ndarray, " N"]:
+    """Whether each random number is below ``chance``, as 53 bits of a share."""
+    return (numbers >> np.uint64(11)) < np.uint64(chance * (1 << 53))
+
+
+def _below(numbers: UInt64[np.ndarray, " N"], count: int) -> Int64[np.ndarray, " N"]:
+    """Random numbers from 0 to ``count`` - 1."""
+    return ((numbers >> np.uint64(32)) * np.uint64(count) >> np.uint64(32)).astype(np.int64)
 
 
 def strand_swaps(classes: Sequence[str]) -> Int64[np.ndarray, " C"]:

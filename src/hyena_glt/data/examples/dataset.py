@@ -37,6 +37,15 @@ class PartCounts(Config):
     classes: dict[str, int]  # examples of each class; of "bases", bases of each class
 
 
+class Leak(Config):
+    """How many sequences of a part stand in another, too."""
+
+    part: Part  # whose sequences are counted
+    other: Part
+    identical: int
+    similar: int  # identical, or linked by half of their k-mers and more
+
+
 class Shard(Config):
     """A file of examples."""
 
@@ -61,6 +70,8 @@ class Manifest(Config):
     bases: int
     parts: dict[Part, PartCounts]
     dropped: dict[str, int]  # how many for each reason
+    leaks: tuple[Leak, ...] = ()  # of all pairs of parts that hold something
+    warnings: tuple[str, ...] = ()  # of leaks, and of how sources were read
     shards: tuple[Shard, ...]
     parts_sha256: str
     sources: dict[str, str]  # path of each file read, and its SHA-256

@@ -12,15 +12,16 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt16, UInt64
+from jaxtyping import Bool, Float64, Int64, UInt64
 
-from hyena_glt.data.examples.sketch import clusters, exact_hashes, similar_pairs, sketches
+from hyena_glt.data.examples.column import Column
+from hyena_glt.data.examples.leaks import Compared, leaked
+from hyena_glt.data.examples.quality import check_letters
 from hyena_glt.data.examples.split import PARTS
 from hyena_glt.io.examples import BaseClasses, Example, Schema
 from hyena_glt.tokenize import Alphabet
 
 ALL = "all"  # the one part of sources that don't say which part an example belongs to
-SIMILAR = 0.5  # share of k-mers, estimated, from which on two sequences are near-duplicates
 _CHUNK = 8_192
 _SHOWN = 5
 _FEW = 10
@@ -39,7 +40,7 @@ class Inspection:
 def inspect_examples(
     examples: Iterable[Example], schema: Schema, letters: Alphabet, *, similar: bool = True
 ) -> Inspection:
-    """Return what ``examples`` hold, in memory of some two hundred bytes an example.
+    """Return what ``examples`` hold, in memory of some 250 bytes an example.
 
     They are read a second time where some are to be named, so an iterator won't do.
 
@@ -97,8 +98,9 @@ def _composition(chunk: list[Example], letters: Alphabet) -> _Composition:
     joined = np.frombuffer(b"".join(example.sequence for example in chunk), np.uint8)
     length_bp = np.array([len(example.sequence) for example in chunk])
     starts = np.cumsum(length_bp) - length_bp
-    for example in chunk:
-        letters.validate(np.frombuffer(example.sequence, np.uint8), example.where)
+    check_letters(
+        [example.sequence for example in chunk], [example.where for example in chunk], letters
+    )
 
     def count(is_one: Bool[np.ndarray, " L"]) -> Int64[np.ndarray, " n"]:
         return np.add.reduceat(is_one.astype(np.int64), starts)
@@ -124,6 +126,9 @@ class _Part:
     """Adds up one part's examples."""
 
     rows: int = 0
+    unknown: int = 0
+    ambiguous: int = 0
+    soft_masked: int = 0
     classes: Counter[str] = field(default_factory=Counter)
     base_classes: Counter[str] = field(default_factory=Counter)
     contigs: set[str] = field(default_factory=set)
@@ -155,22 +160,22 @@ class _Part:
 
 
 class _Tally:
-    """Adds up chunks; ``result`` compares what is known of all rows."""
+    """Adds up chunks; ``result`` compares what is known of all rows. About 100 bytes a row."""
 
     def __init__(self, schema: Schema, letters: Alphabet, similar: bool) -> None:
-        self.schema, self.letters, self.similar = schema, letters, similar
+        self.schema, self.letters = schema, letters
         self.parts: dict[str, _Part] = {}
         self.keys: dict[str, int] = {}  # of parts and classes
-        self.part_of: list[Int64[np.ndarray, " n"]] = []
-        self.class_of: list[Int64[np.ndarray, " n"]] = []  # the part's where there is no class
-        self.compositions: list[_Composition] = []
-        self.hashes: list[UInt64[np.ndarray, " n"]] = []
-        self.labels: list[UInt64[np.ndarray, " n"]] = []
-        self.sketches: list[UInt16[np.ndarray, "n H"]] = []
+        self.part_of = Column(np.int32)
+        self.class_of = Column(np.int32)  # the part's where there is no class
+        self.length_bp = Column(np.int64)
+        self.gc = Column(np.float64)
+        self.labels = Column(np.uint64)
+        self.compared = Compared(letters, similar=similar)
 
     def add(self, chunk: list[Example]) -> None:
         """Take the next examples in."""
-        self.compositions.append(_composition(chunk, self.letters))
+        found = _composition(chunk, self.letters)
         parts = [example.part or ALL for example in chunk]
         for example, name in zip(chunk, parts, strict=True):
             self.parts.setdefault(name, _Part()).add(example)
@@ -178,36 +183,37 @@ class _Tally:
             example.label if isinstance(example.label, str) else name
             for example, name in zip(chunk, parts, strict=True)
         ]
-        self.part_of.append(self._codes(parts))
-        self.class_of.append(self._codes(classes))
-        sequences = [example.sequence for example in chunk]
-        self.hashes.append(exact_hashes(sequences, self.letters))
-        self.labels.append(np.array([_label_hash(example) for example in chunk], np.uint64))
-        if self.similar:
-            self.sketches.append(sketches(sequences, self.letters))
+        codes = self._codes(parts)
+        for name in dict.fromkeys(parts):
+            of_part, part = codes == self.keys[name], self.parts[name]
+            part.unknown += int(found.unknown[of_part].sum())
+            part.ambiguous += int(found.ambiguous[of_part].sum())
+            part.soft_masked += int(found.soft_masked[of_part].sum())
+        self.part_of.add(codes)
+        self.class_of.add(self._codes(classes))
+        self.length_bp.add(found.length_bp)
+        self.gc.add(found.gc)
+        self.labels.add(np.array([_label_hash(example) for example in chunk], np.uint64))
+        self.compared.add([example.sequence for example in chunk])
 
     def _codes(self, keys: list[str]) -> Int64[np.ndarray, " n"]:
         return np.array([self.keys.setdefault(key, len(self.keys)) for key in keys])
 
     def result(self) -> Inspection:
         """Return what was found."""
-        if not self.part_of:
+        if not self.parts:
             return Inspection({"target": self.schema.target, "parts": {}}, {}, {})
-        of = _Composition(*map(np.concatenate, zip(*self.compositions, strict=True)))
-        hashes, labels = np.concatenate(self.hashes), np.concatenate(self.labels)
-        codes = np.concatenate(self.part_of)
-        linked = None
-        if self.similar:
-            pairs = similar_pairs(np.concatenate(self.sketches), SIMILAR)
-            linked = clusters(len(codes), pairs)
+        hashes, linked = self.compared.result()
+        labels, codes = self.labels.taken(), self.part_of.taken()
+        length_bp, gc = self.length_bp.taken(), self.gc.taken()
         order = [name for name in (ALL, *PARTS) if name in self.parts]
         rows_of = {name: np.flatnonzero(codes == self.keys[name]) for name in order}
+        lengths = {name: length_bp[rows] for name, rows in rows_of.items()}
         report: dict[str, Any] = {
             "target": self.schema.target,
             "modality": self.letters.modality,
             "parts": {
-                name: self._about(name, _Composition(*(column[rows] for column in of)))
-                for name, rows in rows_of.items()
+                name: self._about(name, lengths[name], gc[rows]) for name, rows in rows_of.items()
             },
             "duplicates": {
                 name: _repeated(hashes[rows], labels[rows]) for name, rows in rows_of.items()
@@ -218,33 +224,35 @@ class _Tally:
             ],
         }
         report["warnings"] = _warnings(report)
-        classes = np.concatenate(self.class_of)
-        return Inspection(
-            report,
-            {name: of.length_bp[rows] for name, rows in rows_of.items()},
-            {
-                key: of.gc[classes == code]
-                for key, code in sorted(self.keys.items())
-                if (classes == code).any()
-            },
-        )
+        return Inspection(report, lengths, self._by_class(gc))
 
-    def _about(self, name: str, of: _Composition) -> dict[str, Any]:
+    def _by_class(self, gc: Float64[np.ndarray, " R"]) -> dict[str, Float64[np.ndarray, "..."]]:
+        """Return the values of each class, or of each part where there are no classes."""
+        classes = self.class_of.taken()
+        rows = np.argsort(classes, kind="stable")
+        ends = np.searchsorted(classes[rows], np.arange(len(self.keys) + 1))
+        return {
+            key: gc[rows[ends[code] : ends[code + 1]]]
+            for key, code in sorted(self.keys.items())
+            if ends[code] < ends[code + 1]
+        }
+
+    def _about(
+        self, name: str, length_bp: Int64[np.ndarray, " n"], gc: Float64[np.ndarray, " n"]
+    ) -> dict[str, Any]:
         """Return what one part holds."""
         part = self.parts[name]
-        bases = int(of.length_bp.sum())
-        known_gc = of.gc[~np.isnan(of.gc)]
+        bases = int(length_bp.sum())
+        known_gc = gc[~np.isnan(gc)]
+        lengths = np.quantile(length_bp, list(_QUANTILES.values()), method="nearest")
         about: dict[str, Any] = {
             "examples": part.rows,
             "bases": bases,
-            "length_bp": {
-                key: int(np.quantile(of.length_bp, share, method="nearest"))
-                for key, share in _QUANTILES.items()
-            },
+            "length_bp": dict(zip(_QUANTILES, lengths.tolist(), strict=True)),
             "gc": float(known_gc.mean()) if len(known_gc) else None,
-            "unknown_share": int(of.unknown.sum()) / bases,
-            "ambiguous_share": int(of.ambiguous.sum()) / bases,
-            "soft_masked_share": int(of.soft_masked.sum()) / bases,
+            "unknown_share": part.unknown / bases,
+            "ambiguous_share": part.ambiguous / bases,
+            "soft_masked_share": part.soft_masked / bases,
             "contigs": sorted(part.contigs),
         }
         if part.classes:
@@ -275,13 +283,12 @@ class _Tally:
     ) -> dict[str, Any]:
         """Return how many rows of the part ``other`` stand in ``one``, too."""
         (source, first), (target, second) = one, other
-        leaked = np.isin(hashes[second], hashes[first])
-        found: dict[str, Any] = {"from": source, "into": target, "identical": int(leaked.sum())}
+        same, either = leaked(first, second, hashes, linked)
+        found: dict[str, Any] = {"from": source, "into": target, "identical": int(same.sum())}
         if linked is not None:
-            leaked = leaked | np.isin(linked[second], linked[first])
-            found["similar"] = int(leaked.sum())
+            found["similar"] = int(either.sum())
         shown = []
-        for row in second[leaked][:_SHOWN].tolist():
+        for row in second[either][:_SHOWN].tolist():
             match = hashes[first] == hashes[row]
             if linked is not None and not match.any():
                 match = linked[first] == linked[row]
@@ -305,10 +312,11 @@ def _label_hash(example: Example) -> int:
 
 def _repeated(hashes: UInt64[np.ndarray, " R"], labels: UInt64[np.ndarray, " R"]) -> dict[str, int]:
     """Return how many rows repeat an earlier sequence, and how many sequences have two labels."""
-    distinct = len(np.unique(hashes))
-    pairs = np.unique(np.stack([hashes, labels]), axis=1)
-    _, counts = np.unique(pairs[0], return_counts=True)
-    return {"repeated": len(hashes) - distinct, "with_two_labels": int((counts > 1).sum())}
+    order = np.argsort(hashes, kind="stable")
+    ascending, labels = hashes[order], labels[order]
+    starts = np.flatnonzero(np.concatenate([[True], ascending[1:] != ascending[:-1]]))
+    two = np.minimum.reduceat(labels, starts) != np.maximum.reduceat(labels, starts)
+    return {"repeated": len(hashes) - len(starts), "with_two_labels": int(two.sum())}
 
 
 def _warnings(report: dict[str, Any]) -> list[str]:

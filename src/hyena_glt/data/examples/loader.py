@@ -1,16 +1,15 @@
 """Batches of a prepared dataset, epoch after epoch: resumable between any two of them."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from hyena_glt.data.examples.augment import Augment
+from hyena_glt.data.examples.augment import Augment, row_keys
 from hyena_glt.data.examples.batch import PackedBatch, TaskBatch, check_length, pack_examples
-from hyena_glt.data.examples.dataset import Row, Rows, RowTarget
-from hyena_glt.data.examples.order import AUGMENTATION, EpochOrder
+from hyena_glt.data.examples.dataset import Rows
+from hyena_glt.data.examples.order import EpochOrder
 from hyena_glt.errors import HyenaGLTError, RecipeError, StateError
 from hyena_glt.io.examples.example import Target
 
@@ -63,9 +62,18 @@ class ExampleLoader:
         """Which epoch (from 0) the next batch is of."""
         return self._epoch
 
+    @property
+    def step(self) -> int:
+        """How many batches of the epoch have been given."""
+        return self._step
+
     def __len__(self) -> int:
         """How many batches the current epoch has."""
         return len(self._order)
+
+    def steps_of(self, epochs: int) -> list[int]:
+        """Return how many batches each of the first ``epochs`` has: a curriculum's differ."""
+        return [len(self._order_of(epoch)) for epoch in range(epochs)]
 
     def __iter__(self) -> Iterator[TaskBatch]:
         batches = DataLoader(
@@ -175,49 +183,19 @@ class _Batches(Dataset[PackedBatch | HyenaGLTError]):
     ) -> None:
         self._rows, self._kind, self._order = rows, kind, order
         self._augment, self._most_bp = augment, most_bp
-        self._random = _RandomOfRows(seed, epoch)
+        self._seed, self._epoch = seed, epoch
 
     def __getitem__(self, step: int) -> PackedBatch | HyenaGLTError:
         try:
-            rows = [(number, self._row(number)) for number in self._order[step].tolist()]
-            return pack_examples(rows, self._kind, self._most_bp)
+            numbers = self._order[step]
+            rows = [self._rows[number] for number in numbers.tolist()]
+            if self._augment is not None:
+                keys = row_keys(self._seed, self._epoch, numbers)
+                rows = self._augment.rows(rows, self._kind, keys)
+            numbered = list(zip(numbers.tolist(), rows, strict=True))
+            return pack_examples(numbered, self._kind, self._most_bp)
         except HyenaGLTError as error:
             return error
-
-    def _row(self, number: int) -> Row:
-        row = self._rows[number]
-        augment = self._augment
-        if augment is None:
-            return row
-        try:
-            sequence, target = augment(
-                row.sequence, row.target, self._kind, self._random.of(number)
-            )
-            alternative = row.alternative
-            if alternative is not None:
-                # The same random numbers: the same strand, the same shift.
-                alternative, _ = augment(alternative, None, "none", self._random.of(number))
-        except HyenaGLTError as error:
-            raise type(error)(f"{row.where}: {error}") from None
-        # A label changes, but not its kind.
-        kept = cast(RowTarget, target)
-        return row._replace(sequence=sequence, target=kept, alternative=alternative)
-
-
-class _RandomOfRows:
-    """Random numbers of each row of an epoch: stretches of one stream, 2**66 numbers apart."""
-
-    def __init__(self, seed: int, epoch: int) -> None:
-        # A new generator for each row would take longer than all else that is done to it.
-        self._bits = np.random.Philox((seed, AUGMENTATION, epoch))
-        self._start = self._bits.state
-        self._rng = np.random.Generator(self._bits)
-
-    def of(self, number: int) -> np.random.Generator:
-        """Return a generator at the row's first number, which the next call moves elsewhere."""
-        self._bits.state = self._start
-        self._bits.advance(number << 64)
-        return self._rng
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -28,7 +28,10 @@ def inspect_sources(config: DatasetConfig, *, similar: bool = True) -> Inspectio
     """
     sources = [open_examples(source) for source in config.sources]
     schema = shared_schema(config, sources)
-    return inspect_examples(_All(sources), schema, alphabet(config.modality), similar=similar)
+    found = inspect_examples(_All(sources), schema, alphabet(config.modality), similar=similar)
+    notes = [note for source in sources for note in source.notes]
+    found.report.setdefault("warnings", []).extend(notes)
+    return found
 
 
 def inspect_dataset(folder: Path, *, similar: bool = True) -> Inspection:

@@ -11,8 +11,9 @@ from jaxtyping import Float, Int64
 from hyena_glt.errors import RecipeError
 
 # Random numbers come from (seed, purpose, ...), as those of windows do, whose purposes end at 5:
-# 6 an epoch's order, 7 which of equally hard examples comes first, 8 tasks, 9 augmentation.
-ORDER, TIES, TASKS, AUGMENTATION = 6, 7, 8, 9
+# 6 an epoch's order, 7 which of equally hard examples comes first, 8 tasks, 9 augmentation, 10 what
+# a step drops out.
+ORDER, TIES, TASKS, AUGMENTATION, DROPOUT = 6, 7, 8, 9, 10
 
 MEGABATCH: Final = 50  # batches that are grouped by length together
 

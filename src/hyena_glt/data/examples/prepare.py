@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64, UInt8, UInt64
 from pydantic import ValidationError
 
 from hyena_glt.config.base import Config
@@ -35,6 +35,7 @@ from hyena_glt.data.examples.dataset import (
     FORMAT_VERSION,
     MANIFEST,
     PARTS_FILE,
+    Leak,
     Manifest,
     PartCounts,
     Shard,
@@ -42,8 +43,10 @@ from hyena_glt.data.examples.dataset import (
     read_batch,
     read_manifest,
 )
+from hyena_glt.data.examples.leaks import Compared, leaks_of, warnings_of
 from hyena_glt.data.examples.quality import DUPLICATE, check_letters, reasons, why_dropped
 from hyena_glt.data.examples.shard import batch_of, sorted_classes
+from hyena_glt.data.examples.sketch import cluster_names
 from hyena_glt.data.examples.split import PARTS, assign_parts
 from hyena_glt.data.genome import BUILTIN, builtin_path, file_sha256
 from hyena_glt.errors import RecipeError, SequenceError, SequenceFileError, StorageError
@@ -91,6 +94,10 @@ class _Chunk(NamedTuple):
         return [Example._make(cells) for cells in zip(*self.columns, strict=True)]
 
 
+# Of each row a hash of its sequence, and the first row that it is linked to.
+_Likeness = tuple[UInt64[np.ndarray, " R"], Int64[np.ndarray, " R"]]
+
+
 class _Job(NamedTuple):
     """What all shards have in common."""
 
@@ -113,6 +120,9 @@ def prepare_dataset(
     ``workers`` processes check and write shards while this one reads. After each shard ``progress``
     is told how many examples are done. With ``resume``, what an earlier call with the same config
     and sources left in ``out`` is kept. After an error in sources or settings ``out`` is empty.
+
+    The manifest counts the sequences of one part that stand in another, the same or nearly, and
+    warns of them.
 
     Raises RecipeError for sources of different kinds, a resume with another config, and a class
     that only validation or test has; SequenceFileError for a source that can't be read, has changed
@@ -141,7 +151,9 @@ def prepare_dataset(
             examples_done += done.read
             if progress is not None:
                 progress(examples_done)
-        manifest = _finished(job, checksums, [state.done[index] for index in sorted(state.done)])
+        notes = [note for source in sources for note in source.notes]
+        in_order = [state.done[index] for index in sorted(state.done)]
+        manifest = _finished(job, checksums, in_order, notes)
     except (RecipeError, SequenceError, SequenceFileError):
         # Sources or settings have to change, and then nothing of this can be resumed.
         _emptied(out)
@@ -432,7 +444,9 @@ def _alternative(example: Example) -> bytes:
     return example.alternative
 
 
-def _finished(job: _Job, checksums: dict[str, str], done: list[_Done]) -> Manifest:
+def _finished(
+    job: _Job, checksums: dict[str, str], done: list[_Done], notes: Sequence[str]
+) -> Manifest:
     """Put each row into a part, count, and return what goes into the manifest."""
     shards = tuple(each.shard for each in done)
     dropped = sum((Counter(each.dropped) for each in done), Counter[str]())
@@ -444,7 +458,7 @@ def _finished(job: _Job, checksums: dict[str, str], done: list[_Done]) -> Manife
             f"{_title(job.config.sources[0])}: no example is left ({found or 'there is none'}); "
             "check the sources and quality"
         )
-    parts = _parts(job, shards)
+    parts, leaks = _parts(job, shards)
     with replacing_file(job.out / PARTS_FILE) as aside, aside.open("wb") as file:
         np.save(file, parts)
     counts, classes = _counted(job, shards, parts)
@@ -460,14 +474,16 @@ def _finished(job: _Job, checksums: dict[str, str], done: list[_Done]) -> Manife
         bases=sum(shard.bases for shard in shards),
         parts=dict(zip(PARTS, counts, strict=True)),
         dropped=in_order,
+        leaks=leaks,
+        warnings=(*warnings_of(leaks), *notes),
         shards=shards,
         parts_sha256=file_sha256(job.out / PARTS_FILE),
         sources=checksums,
     )
 
 
-def _parts(job: _Job, shards: Sequence[Shard]) -> UInt8[np.ndarray, " R"]:
-    """The part of each row."""
+def _parts(job: _Job, shards: Sequence[Shard]) -> tuple[UInt8[np.ndarray, " R"], tuple[Leak, ...]]:
+    """The part of each row, and what leaks between parts."""
     split = job.config.split
     columns: dict[str, list[str | None]] = {"part": [], "group": [], "contig": []}
     for shard in shards:
@@ -479,25 +495,24 @@ def _parts(job: _Job, shards: Sequence[Shard]) -> UInt8[np.ndarray, " R"]:
             cells += [texts[code] for code in encoded.indices.fill_null(-1).to_pylist()]
     keep = split.by if isinstance(split, RandomSplitConfig) else None
     keep = split.keep if isinstance(split, FoldsSplitConfig) else keep
-    cluster = _clusters(job, shards) if keep == "similarity" else None
+    compared = _compared(job, shards) if keep == "similarity" else None
+    cluster = None if compared is None else cluster_names(compared[1], compared[0])
     given = cast(list[Part | None], columns["part"])
     seed = job.config.seed
-    return assign_parts(split, seed, given, columns["group"], columns["contig"], cluster)
+    parts = assign_parts(split, seed, given, columns["group"], columns["contig"], cluster)
+    if len(np.unique(parts)) == 1:
+        return parts, ()
+    return parts, leaks_of(parts, *(compared or _compared(job, shards)))
 
 
-def _clusters(job: _Job, shards: Sequence[Shard]) -> Int64[np.ndarray, " R"]:
-    """The cluster of similar sequences that each row is of."""
-    from hyena_glt.data.examples import sketch
-
-    letters = alphabet(job.config.modality)
-    sketches, hashes = [], []
+def _compared(job: _Job, shards: Sequence[Shard]) -> _Likeness:
+    """A hash of each row's sequence, and the first row that it is linked to."""
+    compared = Compared(alphabet(job.config.modality))
     for shard in shards:
-        sequences = read_batch(job.out / shard.file).column("sequence").to_pylist()
-        sketches.append(sketch.sketches(sequences, letters))
-        hashes.append(sketch.exact_hashes(sequences, letters))
-    of_all = np.concatenate(sketches)
-    members = sketch.clusters(len(of_all), sketch.similar_pairs(of_all))
-    return sketch.cluster_names(members, np.concatenate(hashes))
+        compared.add(read_batch(job.out / shard.file).column("sequence").to_pylist())
+    hashes, linked = compared.result()
+    assert linked is not None, "similar ones are asked for"
+    return hashes, linked
 
 
 def _counted(

@@ -27,6 +27,8 @@ from jaxtyping import Bool, Float64, Int64, Shaped, UInt8, UInt16, UInt32, UInt6
 
 from hyena_glt.tokenize import Alphabet
 
+SKETCH_VALUES: Final = 32
+
 # Words long enough that two sequences of 10 kb share few by chance (4**12 / 2 = 8 million words of
 # both strands, 20**5 = 3 million), short enough that a substitution in 100 bases spoils few.
 _K: Final = {"dna": 12, "rna": 12, "protein": 5}
@@ -44,7 +46,7 @@ _PAIRED = bytes.maketrans(b"ACGTRYKMBVDH", b"TGCAYRMKVBHD")
 
 
 def sketches(
-    sequences: Sequence[bytes], alphabet: Alphabet, k: int | None = None, size: int = 32
+    sequences: Sequence[bytes], alphabet: Alphabet, k: int | None = None, size: int = SKETCH_VALUES
 ) -> UInt16[np.ndarray, "R {size}"]:
     """Return ``size`` values of each sequence, whose agreement estimates the likeness.
 

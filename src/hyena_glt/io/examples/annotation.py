@@ -11,9 +11,8 @@ from jaxtyping import UInt8
 from hyena_glt.config.examples import AnnotationSourceConfig
 from hyena_glt.errors import RecipeError, SequenceFileError
 from hyena_glt.io.examples.example import BaseClasses, Example, Schema
-from hyena_glt.io.examples.genome import chosen_contigs, tiles
+from hyena_glt.io.examples.genome import chosen_contigs, open_genome, tiles
 from hyena_glt.io.gff import Feature, read_features
-from hyena_glt.io.reference import Reference
 
 BACKGROUND = "background"
 
@@ -50,13 +49,14 @@ class AnnotationSource:
     """
 
     schema: Schema
+    notes: tuple[str, ...] = ()
 
     def __init__(self, config: AnnotationSourceConfig) -> None:
         self.schema = Schema("bases")
         self._config = config
         self._path = Path(config.path)
-        self._reference = Reference(config.genome)
-        self._contigs = chosen_contigs(self._reference, config.contigs)
+        self._genome = open_genome(config.genome)
+        self._contigs = chosen_contigs(self._genome, config.contigs)
         self._classes = _classes(config)
         self._stretches: dict[str, _Stretches] = {}
         self._read()
@@ -65,7 +65,7 @@ class AnnotationSource:
         """The examples; raises SequenceFileError if the genome changed since."""
         for contig in self._contigs:
             codes = self._painted(contig)
-            for window in tiles(self._reference, contig, self._config.window_bp):
+            for window in tiles(self._genome, contig, self._config.window_bp):
                 label = BaseClasses(codes[window.start : window.end].tobytes(), self._classes)
                 where = f"{self._path}: {window.name}"
                 yield Example(
@@ -74,7 +74,7 @@ class AnnotationSource:
 
     def _painted(self, contig: str) -> UInt8[np.ndarray, " L"]:
         """The code of each base of a contig."""
-        painted = np.zeros(self._reference.length_bp(contig), dtype=np.uint8)
+        painted = np.zeros(self._genome.length_bp(contig), dtype=np.uint8)
         if contig in self._stretches:
             stretches = self._stretches[contig]
             starts, ends, codes = map(np.array, stretches)
@@ -110,7 +110,7 @@ class AnnotationSource:
     def _contig(self, feature: Feature) -> str | None:
         """The genome's name for a feature's contig, None if it isn't one of those chosen."""
         try:
-            contig = self._reference.resolve(feature.contig)
+            contig = self._genome.resolve(feature.contig)
         except SequenceFileError as error:
             # The genome needn't have a contig that nobody asks for.
             if self._config.contigs is not None:
@@ -132,7 +132,7 @@ class AnnotationSource:
                 )
             name += feature.strand
         code = self._classes.index(name)
-        length_bp = self._reference.length_bp(contig)
+        length_bp = self._genome.length_bp(contig)
         if feature.start >= length_bp or feature.end - feature.start > length_bp:
             raise self._beyond(feature)
         turned_bp = max(0, feature.end - length_bp)
@@ -150,11 +150,11 @@ class AnnotationSource:
         codes.append(code)
 
     def _beyond(self, feature: Feature) -> SequenceFileError:
-        contig = self._reference.resolve(feature.contig)
+        contig = self._genome.resolve(feature.contig)
         return SequenceFileError(
             f"{self._path}: line {feature.line}: found a {feature.kind} at {contig} "
             f"{feature.start + 1} to {feature.end}, expected it inside the contig's "
-            f"{self._reference.length_bp(contig)} bp in {self._reference.path}; check that both "
+            f"{self._genome.length_bp(contig)} bp in {self._genome.path}; check that both "
             "are of one assembly, or mark the contig Is_circular=true"
         )
 

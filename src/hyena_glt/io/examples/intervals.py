@@ -11,8 +11,7 @@ from hyena_glt.io.bed import Interval, read_bed
 from hyena_glt.io.container import container_of, read_lines
 from hyena_glt.io.examples.cell import class_in, number_in
 from hyena_glt.io.examples.example import Example, Label, Schema
-from hyena_glt.io.examples.genome import known_contig
-from hyena_glt.io.reference import Reference
+from hyena_glt.io.examples.genome import known_contig, open_genome
 
 _LETTERS = b"ACGTURYSWKMBDHVNacgturyswkmbdhvn"
 _PAIRS = bytes.maketrans(_LETTERS, b"TGCAAYRSWMKVHDBNtgcaayrswmkvhdbn")
@@ -60,11 +59,12 @@ class IntervalsSource:
     """
 
     schema: Schema
+    notes: tuple[str, ...] = ()
 
     def __init__(self, config: IntervalsSourceConfig) -> None:
         self._config = config
         self._path = Path(config.path)
-        self._reference = Reference(config.genome)
+        self._genome = open_genome(config.genome)
         self._tables: tuple[_Table, ...] = ()
         if config.label == "folder":
             self._tables = _tables(self._path)
@@ -109,14 +109,14 @@ class IntervalsSource:
 
     def _example(self, row: _Row) -> Example:
         interval, where = row.interval, row.where
-        contig = known_contig(self._reference, interval.contig, where)
+        contig = known_contig(self._genome, interval.contig, where)
         self._check(contig, interval.start, interval.end, "the interval", where)
         start, end = interval.start, interval.end
         if self._config.window_bp is not None:
             start -= (self._config.window_bp - interval.length_bp) // 2
             end = start + self._config.window_bp
             self._check(contig, start, end, f"a window of {end - start} bp,", where)
-        letters = self._reference.fetch(contig, start, end).encode("ascii")
+        letters = self._genome.fetch(contig, start, end).encode("ascii")
         name = f"{contig}:{start}-{end}({interval.strand})"
         if interval.strand == "-":
             try:
@@ -126,11 +126,11 @@ class IntervalsSource:
         return Example(name, letters, row.label, where, row.part, contig=contig)
 
     def _check(self, contig: str, start: int, end: int, what: str, where: str) -> None:
-        length_bp = self._reference.length_bp(contig)
+        length_bp = self._genome.length_bp(contig)
         if start < 0 or end > length_bp:
             raise SequenceFileError(
                 f"{where}: found {what} {contig}:{start}-{end}, expected it inside the contig's "
-                f"{length_bp} bp in {self._reference.path}; check the assembly, or remove the line"
+                f"{length_bp} bp in {self._genome.path}; check the assembly, or remove the line"
             )
 
 

@@ -28,6 +28,10 @@ class ExamplesSource(Protocol):
     def schema(self) -> Schema:
         """What all examples have in common."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how files were read, in words; whole after an iteration."""
+
     def __iter__(self) -> Iterator[Example]:
         """Return the examples; raises SequenceFileError at the first that is wrong."""
 

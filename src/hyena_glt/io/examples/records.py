@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hyena_glt.config.examples import RecordsSourceConfig, TableSourceConfig
 from hyena_glt.errors import RecipeError, SequenceFileError
-from hyena_glt.io.container import container_of
 from hyena_glt.io.examples.example import Example, Schema
+from hyena_glt.io.examples.named import NamedRecords
 from hyena_glt.io.examples.table import TableSource, check_length
 from hyena_glt.io.record import Record
 from hyena_glt.io.sequences import read_sequences
@@ -19,7 +19,8 @@ class RecordsSource:
     The label is one class for all records; or the first group of a pattern that is found in the
     header (the name, a space and the description); or that of the row with the record's name in a
     table. Such a table is held in memory, and its ``split``, ``group`` and ``contig`` go to the
-    record too.
+    record too. Without a table names may be missing or repeat in FASTA: they are made to differ,
+    as `NamedRecords` says, and `notes` counts them.
 
     Raises SequenceFileError if a file can't be read, now or while it is; at a record whose header
     doesn't match; and once all are read if records lack a row, or rows a record. Raises RecipeError
@@ -34,21 +35,26 @@ class RecordsSource:
         self.schema = Schema("none" if config.label == "none" else "class")
         if config.pattern is not None:
             self._class = _in_header(config.pattern)
-        container_of(self._path)
+        self._records = NamedRecords(self._path)
         if config.table is not None:
             _check_table(config, config.table)
             self._rows = TableSource(config.table, sequences=False)
             self.schema = self._rows.schema
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How many records lack a name of their own, once all have been read."""
+        return self._records.notes
 
     def __iter__(self) -> Iterator[Example]:
         """Return the examples in the order of the records."""
         return self._alone() if self._rows is None else self._with_rows(self._rows)
 
     def _alone(self) -> Iterator[Example]:
-        for record in read_sequences(self._path):
-            where = f"{self._path}: record {record.name!r}"
+        for name, record in self._records:
+            where = f"{self._path}: record {name!r}"
             sequence = record.sequence.encode("ascii")
-            yield Example(record.name, sequence, self._class(record, where), where, self._part)
+            yield Example(name, sequence, self._class(record, where), where, self._part)
 
     def _with_rows(self, rows: TableSource) -> Iterator[Example]:
         labelled = _by_name(rows)
@@ -113,7 +119,7 @@ def _in_header(pattern: str) -> Callable[[Record, str], str]:
         )
 
     def class_of(record: Record, where: str) -> str:
-        header = f"{record.name} {record.description}".rstrip()
+        header = f"{record.name} {record.description}".strip()
         match = compiled.search(header)
         found = match and match[1]
         if not found:

@@ -1,16 +1,20 @@
 """A genome in windows, with numbers from tracks for each bin of bases."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 
 from hyena_glt.config.examples import SignalSourceConfig
 from hyena_glt.errors import SequenceFileError
+from hyena_glt.io.container import container_of, read_lines
 from hyena_glt.io.examples.example import Example, Schema
-from hyena_glt.io.examples.genome import GenomeWindow, chosen_contigs, tiles
-from hyena_glt.io.reference import Reference
+from hyena_glt.io.examples.genome import GenomeWindow, chosen_contigs, open_genome, tiles
 from hyena_glt.io.track import Track, open_track
+
+# How files begin in which NaN is the way to hold no score: bigWig of both byte orders, .npz.
+_BINARY = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26", b"PK\x03\x04")
 
 
 class SignalSource:
@@ -18,9 +22,10 @@ class SignalSource:
 
     A label has shape (bins, tracks), tracks in the order of `paths`. A number is the mean of those
     bases of the bin that have a score; it is NaN where none has, which says that there is no
-    target. The last window of a contig is as long as what is left of it, and its last bin is the
-    mean of the bases that there are. Contigs come in the order of the genome, or of `contigs`. An
-    example is named `contig:start-end`, 0-based and half-open.
+    target. Lines of a bedGraph whose score is `nan` give none; `notes` counts them. The last window
+    of a contig is as long as what is left of it, and its last bin is the mean of the bases that
+    there are. Contigs come in the order of the genome, or of `contigs`. An example is named
+    `contig:start-end`, 0-based and half-open.
 
     Raises, at once: SequenceFileError if a file is missing or wrong, or if a track lacks a contig,
     or knows it with another length; RecipeError if `contigs` is empty or repeats one. While it is
@@ -28,21 +33,24 @@ class SignalSource:
     """
 
     schema: Schema
+    notes: tuple[str, ...] = ()
 
     def __init__(self, config: SignalSourceConfig) -> None:
         self.schema = Schema("signal", tuple(config.paths), config.bin_bp)
         self._config = config
-        self._reference = Reference(config.genome)
-        self._contigs = chosen_contigs(self._reference, config.contigs)
+        self._genome = open_genome(config.genome)
+        self._contigs = chosen_contigs(self._genome, config.contigs)
         self._tracks = tuple(map(open_track, config.paths.values()))
-        length_bp = {contig: self._reference.length_bp(contig) for contig in self._contigs}
+        length_bp = {contig: self._genome.length_bp(contig) for contig in self._contigs}
         for track in self._tracks:
             _check_contigs(track, length_bp)
+        found = [_note_of_nan(track.path) for track in self._tracks]
+        self.notes = tuple(note for note in found if note)
 
     def __iter__(self) -> Iterator[Example]:
         """The examples; raises SequenceFileError at the first that is wrong."""
         for contig in self._contigs:
-            for window in tiles(self._reference, contig, self._config.window_bp):
+            for window in tiles(self._genome, contig, self._config.window_bp):
                 columns = [self._means(track, window) for track in self._tracks]
                 label = np.stack(columns, axis=1)
                 where = f"{self._config.genome}: {window.name}"
@@ -64,6 +72,27 @@ def _check_contigs(track: Track, length_bp: dict[str, int]) -> None:
             # A bedGraph has no line of a contig without scores.
             raise SequenceFileError(f"{error} Or name those to take in contigs") from None
     track.check_lengths(length_bp)
+
+
+def _note_of_nan(path: Path) -> str:
+    """What to say of a bedGraph's lines whose score is nan; empty if there are none."""
+    with path.open("rb") as file:
+        if file.read(4) in _BINARY:
+            return ""
+    count, first = 0, 0
+    for number, line in read_lines(path, container_of(path)):
+        if line[-3:].lower() == b"nan" and _is_nan(line.split()):
+            count, first = count + 1, first or number
+    if not count:
+        return ""
+    return (
+        f"{path}: the score of {count:,} lines is nan (the first is line {first}); their bases "
+        "have no score, as if the lines weren't there"
+    )
+
+
+def _is_nan(columns: list[bytes]) -> bool:
+    return len(columns) == 4 and columns[1].isdigit() and columns[3].lstrip(b"+-").lower() == b"nan"
 
 
 def _bin_means(scores: Float32[np.ndarray, " L"], bin_bp: int) -> Float32[np.ndarray, " T"]:

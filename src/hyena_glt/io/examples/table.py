@@ -1,8 +1,6 @@
 """Labelled sequences from the rows of a table."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -20,11 +18,11 @@ from hyena_glt.config.examples import (
     ValuesLabelConfig,
 )
 from hyena_glt.errors import RecipeError, SequenceFileError
+from hyena_glt.io.examples.cell import finite, is_missing
 from hyena_glt.io.examples.example import BaseClasses, Example, Label, Schema, Target
 from hyena_glt.io.examples.rows import PARTS, open_tables, shown
 
 _MOST_SYMBOLS = 256  # that one byte a base can tell apart
-_LARGEST = float(np.finfo(np.float32).max)
 
 _Row = Mapping[str, object]  # the cells by their columns
 _Read = TypeVar("_Read")
@@ -50,6 +48,8 @@ class TableSource:
     RecipeError for a column named twice in the label, and for ``split`` or ``part`` with a folder
     of splits.
     """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, config: TableSourceConfig, *, sequences: bool = True) -> None:
         self._config = config
@@ -145,7 +145,7 @@ def _letters(where: str, column: str, cell: object) -> bytes:
 
 
 def _text(where: str, column: str, cell: object) -> str:
-    if cell is None or cell == "" or cell != cell:  # NaN is what pandas makes of an empty cell
+    if is_missing(cell):
         raise SequenceFileError(
             f"{where}: found nothing in column {column!r}; fill it, or remove the row"
         )
@@ -217,14 +217,8 @@ def _numbers(columns: Sequence[str], where: str, row: _Row) -> np.ndarray:
 
 
 def _number(where: str, column: str, cell: object) -> float:
-    number = math.nan
-    # Python reads 1_000 and the digits of all scripts as numbers; other programs don't.
-    if isinstance(cell, int | float) or (
-        isinstance(cell, str) and cell.isascii() and "_" not in cell
-    ):
-        with suppress(ValueError, OverflowError):
-            number = float(cell)
-    if not abs(number) <= _LARGEST:
+    number = finite(cell)
+    if number is None:
         raise _wrong(where, column, cell, "a number that float32 holds", "correct it")
     return number
 

@@ -8,8 +8,7 @@ from hyena_glt.config.examples import VariantsSourceConfig
 from hyena_glt.errors import SequenceFileError
 from hyena_glt.io.examples.cell import class_in, number_in
 from hyena_glt.io.examples.example import Example, Label, Schema
-from hyena_glt.io.examples.genome import known_contig
-from hyena_glt.io.reference import Reference
+from hyena_glt.io.examples.genome import known_contig, open_genome
 from hyena_glt.io.vcf import Variant, VcfReader, VcfRecord, is_symbolic
 
 _INFO_COLUMN = 7
@@ -47,10 +46,11 @@ class VariantsSource:
     """
 
     schema: Schema
+    notes: tuple[str, ...] = ()
 
     def __init__(self, config: VariantsSourceConfig) -> None:
         self._config = config
-        self._reference = Reference(config.genome)
+        self._genome = open_genome(config.genome)
         self._reader = VcfReader(config.path)
         self._number: _Number | None = None
         if config.info is not None:
@@ -76,10 +76,10 @@ class VariantsSource:
             )
 
     def _examples(self, variant: Variant, labels: list[Label], where: str) -> Iterator[Example]:
-        contig = known_contig(self._reference, variant.contig, where)
+        contig = known_contig(self._genome, variant.contig, where)
         try:
             start = self._window_start(contig, variant)
-            window = self._reference.fetch(contig, start, start + self._config.window_bp)
+            window = self._genome.fetch(contig, start, start + self._config.window_bp)
             at = variant.start - start
             self._check_ref(contig, variant, window[at : at + len(variant.ref)])
         except SequenceFileError:
@@ -103,11 +103,11 @@ class VariantsSource:
     def _window_start(self, contig: str, variant: Variant) -> int:
         """Where the window begins; ValueError with the problem if it can't be had."""
         window_bp, ref_bp = self._config.window_bp, len(variant.ref)
-        length_bp = self._reference.length_bp(contig)
+        length_bp = self._genome.length_bp(contig)
         if variant.start < 0 or variant.end > length_bp:
             raise ValueError(
                 f"found REF at {variant.start + 1} to {variant.end}, expected it inside 1 to "
-                f"{length_bp} of {contig} in {self._reference.path}; check the assembly"
+                f"{length_bp} of {contig} in {self._genome.path}; check the assembly"
             )
         if ref_bp > window_bp:
             raise ValueError(
@@ -116,7 +116,7 @@ class VariantsSource:
             )
         if window_bp > length_bp:
             raise ValueError(
-                f"found {contig} of {length_bp} bp in {self._reference.path}, expected at least "
+                f"found {contig} of {length_bp} bp in {self._genome.path}, expected at least "
                 f"window_bp={window_bp}; narrow the window, or remove the line"
             )
         start = variant.start - (window_bp - ref_bp) // 2
@@ -127,7 +127,7 @@ class VariantsSource:
         if not all(map(_may_be_one, _plain(there), _plain(variant.ref))):
             raise ValueError(
                 f"found the REF {_shortened(variant.ref)}, expected {_shortened(there)}, which "
-                f"{self._reference.path} has at {contig}:{variant.start + 1}; check the assembly"
+                f"{self._genome.path} has at {contig}:{variant.start + 1}; check the assembly"
             )
 
     def _labels(self, record: VcfRecord) -> list[Label]:
