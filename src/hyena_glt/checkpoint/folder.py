@@ -44,6 +44,15 @@ _VERSIONED = ("hyena-glt", "torch", "numpy", "lightning", "safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reserved:
+    """Which intervals training and validation kept off, for models to be evaluated on."""
+
+    bed: str
+    sha256: str
+    margin_bp: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Where a checkpoint comes from."""
 
@@ -53,6 +62,7 @@ class Provenance:
     training_bases: int
     validation_bits_per_base: float | None
     initialised_from: str | None = None
+    reserved: Reserved | None = None  # None in checkpoints of a recipe without data.reserved
     versions: dict[str, str] = field(default_factory=lambda: versions_here())
 
 
@@ -135,7 +145,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             )
     regions = json.loads((folder / "regions.json").read_text())
     splits = {name: Split.from_data(parts) for name, parts in regions.items()}
-    provenance = Provenance(**json.loads((folder / "provenance.json").read_text()))
+    provenance = _provenance(json.loads((folder / "provenance.json").read_text()))
     weights = load_weights(folder)
     return Checkpoint(recipe=recipe, weights=weights, splits=splits, provenance=provenance)
 
@@ -197,6 +207,11 @@ def check_manifest(folder: Path) -> frozenset[str]:
                 "from a copy"
             )
     return frozenset(name for name, _ in sums)
+
+
+def _provenance(data: dict[str, Any]) -> Provenance:
+    reserved = data.pop("reserved", None)
+    return Provenance(**data, reserved=None if reserved is None else Reserved(**reserved))
 
 
 def _vocabulary(recipe: Recipe) -> dict[str, Any]:

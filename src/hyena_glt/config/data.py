@@ -1,8 +1,10 @@
 """Which genome, which parts of it, in which windows."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from hyena_glt.config.base import Config
 
@@ -79,6 +81,26 @@ _CONTIGS = "use these contigs only"
 _TRACK = "a score a base, for patches of kind track: path of a bedGraph, bigWig or .npz file"
 
 
+class ReservedConfig(Config):
+    """Intervals that models are evaluated on: no window of training or validation comes near."""
+
+    bed: str = Field(
+        description="path of a BED; with a mixture its fourth column says which genome a line is "
+        "of, by the name of the genome's file without folders, or 'builtin:ecoli_dh1'"
+    )
+    margin_bp: int = Field(
+        5000, ge=0, description="bases around each interval that are reserved with it"
+    )
+    exclude: bool = Field(
+        False,
+        description="cut what is reserved out of the training and validation regions; false: a "
+        "recipe whose regions come near is refused",
+    )
+    nothing_on: tuple[str, ...] = Field(
+        (), description="genomes that nothing is evaluated on, by file: the BED has no line of them"
+    )
+
+
 class SourceConfig(Config):
     """One genome of a mixture."""
 
@@ -108,6 +130,17 @@ class DataConfig(Config):
     soft_mask_weight: float = Field(
         1.0, ge=0, le=1, description="loss weight of lower-case (repeat-masked) bases"
     )
+    reserved: ReservedConfig | None = Field(
+        None, description="a BED of evaluation intervals, which no window may come near"
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Leave ``reserved`` out where there is none: records of runs before it stay the same."""
+        data = handler(self)
+        if self.reserved is None:
+            data.pop("reserved", None)
+        return data
 
     @model_validator(mode="after")
     def _one_genome_or_a_mixture(self) -> "DataConfig":
@@ -134,6 +167,11 @@ class DataConfig(Config):
         """Whether every genome comes with a score a base."""
         sources = (self,) if self.mixture is None else self.mixture
         return all(source.track is not None for source in sources)
+
+
+def genome_file_name(genome: str) -> str:
+    """Return what a BED calls ``genome``: its file's name; a genome of the package as it is."""
+    return genome if genome.startswith("builtin:") else Path(genome).name
 
 
 def _check_no_contig_twice(mixture: tuple[SourceConfig, ...]) -> None:

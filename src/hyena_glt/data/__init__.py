@@ -3,6 +3,7 @@
 from hyena_glt.data.batch import Batch, bases_in, collate, rows_of, track_rows_of, whole_rows_of
 from hyena_glt.data.genome import Genome, file_sha256, open_genome
 from hyena_glt.data.loader import training_loader
+from hyena_glt.data.reserved import first_near
 from hyena_glt.data.schedule import Leg, RunWindows, batch_sizes, legs_of
 from hyena_glt.data.sources import (
     Source,
@@ -41,6 +42,7 @@ __all__ = [
     "collate",
     "data_checksums",
     "file_sha256",
+    "first_near",
     "held_windows",
     "legs_of",
     "open_genome",

@@ -7,12 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from hyena_glt.config import DataConfig, Recipe, SourceConfig
+from hyena_glt.config.data import ReservedConfig
 from hyena_glt.data.genome import Genome, file_sha256, open_genome
 from hyena_glt.data.masking import ObjectiveWindows, objective_validation
+from hyena_glt.data.reserved import keep_off, read_reserved
 from hyena_glt.data.splits import Split, split_genome
 from hyena_glt.data.windows import TrainingWindows, Window, Windows, validation_windows
 from hyena_glt.errors import RecipeError
-from hyena_glt.io import Track, open_track
+from hyena_glt.io import Interval, Track, open_track
 from hyena_glt.tokenize import alphabet
 
 
@@ -26,14 +28,15 @@ class Source(NamedTuple):
     split: Split
     track: Track | None = None
     track_sha256: str | None = None  # of the track's file
+    reserved: tuple[Interval, ...] = ()  # for evaluation; the split keeps off them
 
 
 def open_sources(recipe: Recipe, cache: Path) -> tuple[Source, ...]:
     """Return the recipe's genomes, one or a mixture, in its order.
 
     Raises SequenceFileError and SequenceError as open_genome does, and where a track lacks a contig
-    of the split or is of another assembly; RecipeError for a split that can't be, or for one file
-    under two names.
+    of the split or is of another assembly; RecipeError for a split that can't be, for one file
+    under two names, or where a split comes near what is reserved; what read_reserved raises.
     """
     configs = _source_configs(recipe.data)
     total = sum(config.weight for config in configs)
@@ -50,15 +53,23 @@ def open_sources(recipe: Recipe, cache: Path) -> tuple[Source, ...]:
         split = split_genome(genome, config, recipe.seed)
         source = Source(config.genome, config.weight / total, genome, sha256, split)
         sources.append(source if config.track is None else _with_track(source, config.track))
-    return tuple(sources)
+    if recipe.data.reserved is None:
+        return tuple(sources)
+    return _off_reserved(sources, recipe.data.reserved)
 
 
 def data_checksums(sources: Sequence[Source], recipe: Recipe) -> dict[str, str]:
-    """Return the SHA-256 of every genome and track, by the name that the recipe gives its file."""
+    """Return the SHA-256 of every genome and track, and of the BED of what is reserved.
+
+    Keys are the names that the recipe gives the files.
+    """
     checksums = {source.name: source.sha256 for source in sources}
     for source, config in zip(sources, _source_configs(recipe.data), strict=True):
         if config.track is not None and source.track_sha256 is not None:
             checksums[config.track] = source.track_sha256
+    if recipe.data.reserved is not None:
+        bed = recipe.data.reserved.bed
+        checksums[bed] = file_sha256(Path(bed))
     return checksums
 
 
@@ -139,6 +150,17 @@ def _source_configs(data: DataConfig) -> tuple[SourceConfig, ...]:
         genome=data.genome, weight=1, split=data.split, contigs=data.contigs, track=data.track
     )
     return (only,)
+
+
+def _off_reserved(sources: Sequence[Source], config: ReservedConfig) -> tuple[Source, ...]:
+    """The sources with what is reserved on each, their splits kept off it."""
+    reserved = read_reserved(config, {source.name: source.genome for source in sources})
+    apart: list[Source] = []
+    for source in sources:
+        intervals = reserved[source.name]
+        split = keep_off(source.name, source.split, intervals, config)
+        apart.append(source._replace(split=split, reserved=intervals))
+    return tuple(apart)
 
 
 def _with_track(source: Source, path: str) -> Source:

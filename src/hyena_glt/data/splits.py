@@ -1,6 +1,7 @@
 """Which bases train, which choose, and which are read once at the end."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,6 +78,25 @@ def split_genome(genome: Genome, config: SourceConfig, seed: int) -> Split:
                 "guard"
             )
     return split
+
+
+def cut_out(regions: Sequence[Region], taken: Sequence[Region]) -> tuple[Region, ...]:
+    """Return what is left of ``regions`` without ``taken``, whose own may overlap; in order."""
+    by_contig: dict[str, list[Region]] = {}
+    for region in sorted(taken):
+        by_contig.setdefault(region.contig, []).append(region)
+    left: list[Region] = []
+    for region in regions:
+        free = region.start
+        for other in by_contig.get(region.contig, ()):
+            if other.start > free:
+                left.append(Region(region.contig, free, min(other.start, region.end)))
+            free = max(free, other.end)
+            if free >= region.end:
+                break
+        if free < region.end:
+            left.append(Region(region.contig, free, region.end))
+    return tuple(left)
 
 
 def parse_region(text: str, lengths: dict[str, int]) -> Region:

@@ -14,6 +14,7 @@ from hyena_glt.calibrate import prepare_in
 from hyena_glt.checkpoint import (
     Checkpoint,
     Provenance,
+    Reserved,
     finish_replacement,
     load_checkpoint,
     save_checkpoint,
@@ -29,6 +30,7 @@ from hyena_glt.data import (
     batch_sizes,
     collate,
     data_checksums,
+    first_near,
     held_windows,
     legs_of,
     open_sources,
@@ -106,7 +108,7 @@ def train(
         finish_replacement(out / "checkpoint")
         if (ended := read_report(out)) is not None:
             return ended
-    network = _network(recipe, record)
+    network = _network(recipe, record, sources)
     if not resume:
         begin_record(out, record)
     try:
@@ -117,7 +119,7 @@ def train(
         raise
     if prepared.recipe != recipe:
         recipe = prepared.recipe
-        network = _network(recipe, record)
+        network = _network(recipe, record, sources)
     prepared.fill(network)
 
     def keep_best(best: HyenaGLT, done_steps: int, bases: int, bits: float) -> None:
@@ -128,6 +130,7 @@ def train(
             training_bases=bases,
             validation_bits_per_base=bits,
             initialised_from=record.initialised_from,
+            reserved=_reserved(recipe, record),
         )
         weights = {name: t.detach().cpu().clone() for name, t in best.state_dict().items()}
         save_checkpoint(
@@ -154,22 +157,25 @@ def train(
     return report
 
 
-def _network(recipe: Recipe, record: RunRecord) -> HyenaGLT:
+def _network(recipe: Recipe, record: RunRecord, sources: Sequence[Source]) -> HyenaGLT:
     """Return the network as the run starts; the seed alone decides its numbers."""
     torch.manual_seed(recipe.seed)
     network = HyenaGLT(recipe.model, recipe.modality)
     if record.initialised_from is not None:
-        _take_weights(network, Path(record.initialised_from), record)
+        donor = Path(record.initialised_from)
+        found = load_checkpoint(donor)
+        _refuse_seen(donor, found, record)
+        if recipe.data.reserved is not None:
+            _refuse_seen_reserved(donor, found, sources, recipe.data.reserved.margin_bp)
+        _take_weights(network, donor, found)
     return network
 
 
-def _take_weights(network: HyenaGLT, folder: Path, record: RunRecord) -> None:
-    """Give ``network`` the weights in ``folder``; its entropy model is of its own regions.
+def _take_weights(network: HyenaGLT, folder: Path, found: Checkpoint) -> None:
+    """Give ``network`` the weights found in ``folder``; its entropy model is of its own regions.
 
-    Raises CheckpointError where they don't fit, or have seen what the run evaluates on.
+    Raises CheckpointError where they don't fit.
     """
-    found = load_checkpoint(folder)
-    _refuse_seen(folder, found, record)
     weights = {name: t for name, t in found.weights.items() if not name.startswith("entropy.")}
     own = network.state_dict()
     weights.update({name: t for name, t in own.items() if name.startswith("entropy.")})
@@ -185,6 +191,16 @@ def _take_weights(network: HyenaGLT, folder: Path, record: RunRecord) -> None:
             f"{folder}: its weights don't fit this recipe ({problem}); --init-from needs the same "
             "model section, patches that are pooled apart, and modality"
         )
+
+
+def _reserved(recipe: Recipe, record: RunRecord) -> Reserved | None:
+    """What the checkpoint is to say of the intervals that the run kept off."""
+    config = recipe.data.reserved
+    if config is None:
+        return None
+    return Reserved(
+        bed=config.bed, sha256=record.data_sha256[config.bed], margin_bp=config.margin_bp
+    )
 
 
 def _refuse_seen(folder: Path, donor: Checkpoint, record: RunRecord) -> None:
@@ -212,6 +228,28 @@ def _refuse_seen(folder: Path, donor: Checkpoint, record: RunRecord) -> None:
                     "region of this run: its weights have seen what they would be evaluated on; "
                     f"take over data.split and seed from {folder}/recipe.yaml, or give --init-from "
                     "another checkpoint"
+                )
+
+
+def _refuse_seen_reserved(
+    folder: Path, donor: Checkpoint, sources: Sequence[Source], margin_bp: int
+) -> None:
+    """Raise CheckpointError where the donor was trained or chosen near what is reserved."""
+    donors = {donor.provenance.data_sha256.get(name): name for name in donor.splits}
+    for source in sources:
+        name = donors.get(source.sha256)
+        if name is None:
+            continue
+        seen = donor.splits[name]
+        for verb, regions in (("trained", seen.train), ("chosen", seen.validation)):
+            near = first_near(regions, source.reserved, margin_bp)
+            if near is not None:
+                region, interval = near
+                raise CheckpointError(
+                    f"{folder}: was {verb} on {region} of {name}, within margin_bp={margin_bp} of "
+                    f"{interval.contig}:{interval.start}-{interval.end}, which data.reserved keeps "
+                    f"for evaluation (line {interval.line} of its BED); give --init-from another "
+                    "checkpoint"
                 )
 
 
