@@ -53,12 +53,13 @@ def demo_like_folder(tmp_path: Path) -> Path:
 
 def _write_labelled(folder: Path) -> None:
     """Write tables of promoters, and a dataset's YAML beside the genome that it speaks of."""
-    (folder / "promoters").mkdir()
-    for number, part in enumerate(("train", "dev", "test")):
-        letters = np.random.default_rng(number).choice(list("ACGT"), (12, 50))
-        rows = [f"{''.join(row)},{'no' if i % 2 else 'yes'}" for i, row in enumerate(letters)]
-        text = "\n".join(["sequence,label", *rows, ""])
-        (folder / "promoters" / f"{part}.csv").write_text(text)
+    for seed, name in enumerate(("promoters", "splicing")):
+        (folder / name).mkdir()
+        for number, part in enumerate(("train", "dev", "test")):
+            letters = np.random.default_rng((seed, number)).choice(list("ACGT"), (12, 50))
+            rows = [f"{''.join(row)},{'no' if i % 2 else 'yes'}" for i, row in enumerate(letters)]
+            text = "\n".join(["sequence,label", *rows, ""])
+            (folder / name / f"{part}.csv").write_text(text)
     _, page = (ROOT / "docs/data.md").read_text(encoding="utf-8").split("```yaml\n", 1)
     (folder / "genes.yaml").write_text(page.partition("```")[0])
     contigs = ("chrI", "chrXV")

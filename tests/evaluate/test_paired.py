@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from hyena_glt.evaluate.intervals import Metric
-from hyena_glt.evaluate.paired import mcnemar, paired_bootstrap, paired_t
+from hyena_glt.evaluate.intervals import Metric, Replicates, replicates_of
+from hyena_glt.evaluate.paired import mcnemar, paired_bootstrap, paired_differences, paired_t
 
 
 def mean_of(values: np.ndarray) -> Metric:
@@ -123,3 +123,28 @@ def test_pairs_need_as_many_of_both() -> None:
         inspect.unwrap(mcnemar)(np.ones(2, bool), np.ones(3, bool))
     with pytest.raises(ValueError, match="1 seeds of a and 2 of b"):
         inspect.unwrap(paired_t)(np.ones(1), np.ones(2))
+
+
+def test_metrics_together_have_the_difference_that_each_has_alone() -> None:
+    a, b = np.random.default_rng(2).normal(size=(2, 25))
+
+    def both(values: np.ndarray) -> Replicates:
+        def metrics(rows: np.ndarray) -> dict[str, float]:
+            # Undefined without row 0, which a third of the samples lack.
+            spread = float(values[rows].std()) if 0 in rows else float("nan")
+            return {"mean": float(values[rows].mean()), "spread": spread, "never": float("nan")}
+
+        return replicates_of(metrics, 25, replicates=60)
+
+    found = paired_differences(both(a), both(b))
+    assert found["mean"] == paired_bootstrap(mean_of(a), mean_of(b), 25, replicates=60)
+    assert 5 < found["spread"].left_out < 40
+    assert found["spread"].low < found["spread"].value < found["spread"].high
+    assert np.isnan([found["never"].low, found["never"].p]).all()
+
+
+def test_replicates_of_another_number_are_no_pairs() -> None:
+    one = Replicates({"mean": 0.0}, {"mean": np.zeros(3)})
+    other = Replicates({"mean": 0.0}, {"mean": np.zeros(4)})
+    with pytest.raises(ValueError, match="3 replicates of a and 4 of b"):
+        paired_differences(one, other)

@@ -32,13 +32,20 @@ def answering(
     def predict(predictor: Any, examples: Any, **options: Any) -> list[Prediction]:
         return [
             Prediction(example, np.array(values, np.float64))
-            for example, values in zip(examples, answers, strict=True)
+            for example, values in zip(examples, predictor.given, strict=True)
         ]
 
     monkeypatch.setattr(evaluation, "predict", predict)
     predictor = Predictor.__new__(Predictor)
     predictor.task, predictor.names, predictor.networks = task, names, []
+    predictor.given = answers  # type: ignore[attr-defined]
     return predictor
+
+
+def undrawn(report: dict[str, Any]) -> dict[str, Any]:
+    """The report without what its page draws, which takes most of the time."""
+    rest = {key: value for key, value in report.items() if key not in ("confusion", "reliability")}
+    return rest | {"curves": {}, "points": {}, "by_length": [], "by_gc": []}
 
 
 FOUR = ["ACGT,no", "GGGG,no", "AAAAAA,yes", "ACGTAC,yes"]
@@ -70,6 +77,7 @@ def test_classes_counted_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     json.dumps(report, allow_nan=False)
     page = render_evaluation(report)
     assert page.count("<svg") == 6
+    assert "Against other networks" not in page
     assert "http-equiv" not in page
     assert "src=" not in page
 
@@ -82,7 +90,13 @@ def test_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert report["metrics"]["mae"]["value"] == 0.5
     assert report["score"] == "minus the mean absolute error"
     assert report["hardest"][0]["name"] == "row2"
-    assert "<h1>" in render_evaluation(report)
+    assert report["hardest"][0]["label label"] == 2
+    assert report["hardest"][0]["answer label"] == 3
+    assert report["points"] == {"label": [[1, 2, 4], [1, 3, 4.5]]}
+    page = render_evaluation(report)
+    assert page.count("<svg") == 3
+    # People read an error, not minus one.
+    assert "minus the" not in page
 
 
 def test_bases_have_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,6 +112,53 @@ def test_bases_have_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "Segments" in render_evaluation(report)
 
 
+def test_differences_from_other_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        f"{letter * length},{'no' if length % 2 else 'yes'}"
+        for letter in "ACGT"
+        for length in range(5, 15)
+    ]
+    found = dataset(tmp_path, lines)
+    right = [[0.9, 0.1] if line.endswith("no") else [0.1, 0.9] for line in lines]
+    worse = [[0.5, 0.5] if number % 4 else answer for number, answer in enumerate(right)]
+    one, other = (
+        answering(monkeypatch, CLASSIFY, ("no", "yes"), given) for given in (right, worse)
+    )
+    report = evaluate(one, found, against={"flat": other, "twin": one}, replicates=40).report
+    flat, twin = report["against"]["flat"], report["against"]["twin"]
+    # Of 40 the other calls all "no" but the ten that it has from the first.
+    missed = sum(line.endswith("yes") and number % 4 > 0 for number, line in enumerate(lines))
+    assert flat["mcnemar"] == {"only_a": missed, "only_b": 0, "p": pytest.approx(2 * 0.5**missed)}
+    accuracy = flat["metrics"]["accuracy"]
+    assert accuracy["difference"] == pytest.approx(missed / 40)
+    assert accuracy["other"] == pytest.approx(1 - missed / 40)
+    assert 0 < accuracy["low"] < missed / 40 < accuracy["high"]
+    assert accuracy["p"] == pytest.approx(2 / 41)
+    assert flat["metrics"]["brier"]["difference"] < 0
+    assert {at["p"] for at in twin["metrics"].values()} == {1}
+    assert {at["difference"] for at in twin["metrics"].values()} == {0}
+    json.dumps(report, allow_nan=False)
+    page = render_evaluation(undrawn(report))
+    first, second = page.split("<h3>twin</h3>")
+    # A lower Brier score is the better one.
+    brier = first[first.rindex("<td>brier</td>") :]
+    assert brier[: brier.index("</tr>")].count("this one is better") == 1
+    assert "the other is better" not in page
+    assert "this one is better" not in second
+    assert f"{missed} have only this network right, 0 only the other" in first
+
+
+def test_the_worse_network_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = dataset(tmp_path, [f"{'ACGT'[i % 4] * (5 + i)},{i}" for i in range(12)], "values")
+    task = RegressionTaskConfig(kind="regression")
+    far = answering(monkeypatch, task, ("label",), [[i + 3.0 + i % 3] for i in range(12)])
+    near = answering(monkeypatch, task, ("label",), [[i + 0.1 * (i % 3)] for i in range(12)])
+    report = evaluate(far, found, against={"near": near}, replicates=40).report
+    assert "mcnemar" not in report["against"]["near"]
+    assert report["against"]["near"]["metrics"]["mae"]["difference"] == pytest.approx(3.9)
+    assert "the other is better" in render_evaluation(undrawn(report))
+
+
 def test_other_labels_or_classes_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +169,8 @@ def test_other_labels_or_classes_are_refused(
     predictor = answering(monkeypatch, CLASSIFY, ("no", "maybe"), CHANCES)
     with pytest.raises(CheckpointError, match="its answers are no, yes, the network's no, maybe"):
         evaluate(predictor, found)
-    predictor = answering(monkeypatch, CLASSIFY, ("no", "yes"), CHANCES)
+    yes = answering(monkeypatch, CLASSIFY, ("no", "yes"), CHANCES)
+    with pytest.raises(CheckpointError, match="no, yes, the network odd's no, maybe"):
+        evaluate(yes, found, against={"odd": predictor})
     with pytest.raises(RecipeError, match="its part validation is empty"):
-        evaluate(predictor, found, "validation")
+        evaluate(yes, found, "validation")

@@ -17,6 +17,7 @@ from hyena_glt.finetune.predict import Predictor, predict
 from hyena_glt.io.examples import Example
 from hyena_glt.model import HyenaGLT
 from hyena_glt.train import tasks
+from hyena_glt.train.best import BestEpoch
 
 MOTIF = "TGACTCA"
 MODEL = {
@@ -95,6 +96,7 @@ def test_the_best_epoch_is_kept_and_answers_as_it_did(classes: Path, tmp_path: P
     assert report.stopped == "finished"
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_a_resumed_run_too(
     classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,17 +104,17 @@ def test_the_same_seed_gives_the_same_bits_and_a_resumed_run_too(
         {**recipe_data(classes, CLASSIFY, epochs=3), "augment": {"mutation": 0.1}}, "test"
     )
     whole = finetune(recipe, tmp_path / "whole")
-    real = tasks.Epochs._is_better
+    real = BestEpoch.offer
 
-    def killed(self: Any, found: Any) -> bool:
-        if self.done == 2:
+    def killed(self: BestEpoch, found: Any) -> bool:
+        if self.done == 1:
             raise KeyboardInterrupt
         return real(self, found)
 
-    monkeypatch.setattr(tasks.Epochs, "_is_better", killed)
+    monkeypatch.setattr(BestEpoch, "offer", killed)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         finetune(recipe, tmp_path / "killed")
-    monkeypatch.setattr(tasks.Epochs, "_is_better", real)
+    monkeypatch.setattr(BestEpoch, "offer", real)
     with pytest.raises(RecipeError, match="holds a run already"):
         finetune(recipe, tmp_path / "killed")
     resumed = finetune(recipe, tmp_path / "killed", resume=True)
@@ -143,15 +145,16 @@ def test_every_epoch_takes_every_example_once_in_another_order(
     assert seen[:rows] != seen[rows:]
 
 
+@pytest.mark.slow
 def test_a_run_stops_early(classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.Epochs, "_is_better", lambda self, found: self.done == 1)
+    monkeypatch.setattr(BestEpoch, "_is_gain", lambda self, value: False)
     data = recipe_data(classes, CLASSIFY, epochs=9, patience_epochs=2)
     report = finetune(finetune_recipe_from(data, "test"), tmp_path / "run")
     assert (report.epochs, report.best_epoch, report.stopped) == (3, 1, "early")
     recipe = finetune_recipe_from(data, "test")
     assert finetune(recipe, tmp_path / "run", resume=True) == report
     other = recipe.model_copy(update={"seed": 2})
-    with pytest.raises(RecipeError, match="begun with another recipe, or the dataset was another"):
+    with pytest.raises(RecipeError, match="begun with another recipe or another dataset"):
         finetune(other, tmp_path / "run", resume=True)
 
 
@@ -195,6 +198,7 @@ def test_frozen_parts_stay_and_all_else_learns(classes: Path, tmp_path: Path) ->
         finetune(finetune_recipe_from(data, "test"), tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_numbers_are_answered_in_their_own_units(tmp_path: Path) -> None:
     path = table(tmp_path, 80, lambda letters, _: f"{1000 + 50 * letters.count('G')}")
     prepare_dataset(guess_dataset([str(path)], kind="values"), tmp_path / "dataset")
@@ -229,6 +233,7 @@ def test_answers_alone_in_a_batch_and_on_both_strands(classes: Path, tmp_path: P
         np.testing.assert_allclose(one, two, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_labels_of_bases(tmp_path: Path) -> None:
     path = table(tmp_path, 60, lambda letters, _: letters.translate(str.maketrans("ACGT", "nyyn")))
     prepare_dataset(guess_dataset([str(path)], kind="bases"), tmp_path / "dataset")

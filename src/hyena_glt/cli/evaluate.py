@@ -1,13 +1,16 @@
 """``hyena-glt evaluate``: how well a fine-tuned network answers, and where it errs."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hyena_glt.cli.finetune import Ensemble, OtherStrand, Tuned
 from hyena_glt.cli.options import Device, Json
 from hyena_glt.cli.verbs import show_json
+
+if TYPE_CHECKING:
+    from hyena_glt.finetune.overlap import Overlap
 
 
 def evaluate(
@@ -21,7 +24,28 @@ def evaluate(
         Literal["train", "validation", "test"], typer.Option(help="Which part of the dataset.")
     ] = "test",
     ensemble: Ensemble = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="CKPT",
+            help="Another checkpoint to compare with on the same examples; may come again.",
+        ),
+    ] = None,
     both_strands: OtherStrand = False,
+    each_base: Annotated[
+        bool,
+        typer.Option(
+            "--each-base",
+            help="Of a task of bases or tracks write what each base, or bin, was answered, too.",
+        ),
+    ] = False,
+    allow_overlap: Annotated[
+        bool,
+        typer.Option(
+            "--allow-overlap",
+            help="Go on, with a warning, where examples lie in regions of pretraining.",
+        ),
+    ] = False,
     replicates: Annotated[
         int | None,
         typer.Option(
@@ -35,55 +59,74 @@ def evaluate(
 ) -> None:
     """Compare a network's answers with the labels of a dataset's part.
 
-    Writes report.json, metrics.csv (with 95 % intervals) and report.html: every
-    metric, each class, curves, calibration, confusions, scores against length,
-    GC and chromosome, and the examples that were answered worst.
+    Writes report.html, report.json, metrics.csv (with 95 % intervals) and
+    predictions.csv (a row an example): every metric, each class, curves,
+    calibration, confusions, scores against length, GC and chromosome, and the
+    examples that were answered worst. --against adds comparisons.csv.
+
+    Examples that lie where the network's pretraining trained it are refused.
 
     Example: hyena-glt evaluate runs/tuned/checkpoint runs/promoters --out e
     """
     from hyena_glt.api import check_device
+    from hyena_glt.cli.evaluation_files import write_evaluation
     from hyena_glt.cli.patch_files import check_folder
     from hyena_glt.data.examples import open_dataset
     from hyena_glt.finetune import Predictor
     from hyena_glt.finetune import evaluate as run
+    from hyena_glt.finetune.overlap import check_overlap
 
     check_device(device)
     check_folder(out)
-    predictor = Predictor([checkpoint, *(ensemble or ())], device)
+    opened = open_dataset(dataset)
+    target = opened.manifest.target
+    if each_base and target not in ("bases", "signal"):
+        raise typer.BadParameter("--each-base is for tasks of bases and tracks; leave it out")
+    folders = [checkpoint, *(ensemble or ())]
+    others = _distinct(against or (), folders)
+    overlaps = check_overlap([*folders, *others], opened, part, allow=allow_overlap)
     found = run(
-        predictor, open_dataset(dataset), part, both_strands=both_strands, replicates=replicates
+        Predictor(folders, device),
+        opened,
+        part,
+        against={str(folder): Predictor([folder], device) for folder in others},
+        both_strands=both_strands,
+        replicates=replicates,
     )
     report = found.report
-    _write(out, report)
+    report["pretraining_overlap"] = {name: of._asdict() for name, of in overlaps.items()}
+    written = write_evaluation(out, found, report["answers"], target, each_base=each_base)
     if as_json:
-        show_json({"out": str(out), **report})
+        show_json({"out": str(out), "files": written, **report})
         return
-    for name, found in report["metrics"].items():
-        typer.echo(
-            f"{name}: {_shown(found['value'])} [{_shown(found['low'])}, {_shown(found['high'])}]"
-        )
-    typer.echo(f"{out}: report.html, report.json, metrics.csv")
+    _show_overlaps(overlaps, part)
+    for name, of in report["metrics"].items():
+        typer.echo(f"{name}: {_shown(of['value'])} [{_shown(of['low'])}, {_shown(of['high'])}]")
+    for other, comparison in report.get("against", {}).items():
+        typer.echo(f"less what {other} has (95 % interval, p):")
+        for name, of in comparison["metrics"].items():
+            bounds = f"[{_shown(of['low'])}, {_shown(of['high'])}]"
+            typer.echo(f"  {name}: {_shown(of['difference'])} {bounds}, p {_shown(of['p'])}")
+    typer.echo(f"{out}: {', '.join(written)}")
+
+
+def _distinct(against: "list[Path] | tuple[()]", folders: list[Path]) -> list[Path]:
+    """Return the checkpoints to compare with; BadParameter at one that is named already."""
+    for number, folder in enumerate(against):
+        if folder in against[:number] or [folder] == folders:
+            raise typer.BadParameter(f"--against {folder}: is named already; compare with another")
+    return list(against)
+
+
+def _show_overlaps(overlaps: "dict[str, Overlap]", part: str) -> None:
+    for folder, found in overlaps.items():
+        if found.overlapping:
+            typer.echo(
+                f"warning: {found.overlapping:,} of {found.checked:,} examples of {part} lie in "
+                f"regions that {folder} was pretrained on, the first is {found.first}",
+                err=True,
+            )
 
 
 def _shown(value: float | None) -> str:
     return "NA" if value is None else f"{value:.4g}"
-
-
-def _write(out: Path, report: dict[str, Any]) -> None:
-    import json
-
-    from hyena_glt.finetune.evaluation_page import render_evaluation
-    from hyena_glt.io import replacing_file
-
-    lines = ["metric,value,low,high"]
-    for name, found in report["metrics"].items():
-        cells = ("" if found[key] is None else repr(found[key]) for key in ("value", "low", "high"))
-        lines.append(",".join([f'"{name}"' if "," in name else name, *cells]))
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in (
-        ("report.json", json.dumps(report, indent=1) + "\n"),
-        ("metrics.csv", "\n".join([*lines, ""])),
-        ("report.html", render_evaluation(report)),
-    ):
-        with replacing_file(out / name) as aside:
-            aside.write_text(text, encoding="utf-8")

@@ -1,7 +1,8 @@
 """``hyena-glt finetune`` and ``hyena-glt predict``: from a dataset to answers on new sequences."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,10 @@ from hyena_glt.cli.data import (
 )
 from hyena_glt.cli.options import Device, Json, Overrides
 from hyena_glt.cli.verbs import EXIT_TERMINATED, command_line, show_json
+
+if TYPE_CHECKING:
+    from hyena_glt.finetune import FinetuningReport
+    from hyena_glt.finetune.multitask import MultitaskReport
 
 Tuned = Annotated[Path, typer.Argument(metavar="CKPT", help="A folder that 'finetune' wrote.")]
 Ensemble = Annotated[
@@ -41,32 +46,53 @@ def finetune(
     epoch is chosen on validation by the metric that the recipe names; the test
     part is never read. 'hyena-glt schema finetune' lists all settings.
 
+    A recipe with 'tasks' teaches one network several, each on its dataset, and
+    keeps a checkpoint for each in OUT/checkpoint/TASK.
+
     Example: hyena-glt finetune recipes/finetune.yaml --out runs/promoters
     """
     from hyena_glt.api import check_device
-    from hyena_glt.config import load_finetune_recipe
-    from hyena_glt.finetune import finetune as run
+    from hyena_glt.config import MultitaskRecipe, load_tuning_recipe
+    from hyena_glt.finetune import finetune as learn_one
+    from hyena_glt.finetune.multitask import finetune_tasks as learn_all
 
-    resolved = load_finetune_recipe(recipe, overrides or ())
+    resolved = load_tuning_recipe(recipe, overrides or ())
     check_device(device)
-    report = run(
-        resolved,
-        out,
-        resume=resume,
-        device=device,
-        command=command_line(),
-        progress=not as_json,
-    )
+    command, progress = command_line(), not as_json
+    report: FinetuningReport | MultitaskReport
+    if isinstance(resolved, MultitaskRecipe):
+        report = learn_all(
+            resolved, out, resume=resume, device=device, command=command, progress=progress
+        )
+        results = _results_of_tasks(report)
+    else:
+        report = learn_one(
+            resolved, out, resume=resume, device=device, command=command, progress=progress
+        )
+        results = f"validation: {_named(report.validation)}\n{report.checkpoint}"
     if as_json:
         show_json(report.as_dict())
     else:
-        found = ", ".join(f"{name} {value:.4f}" for name, value in report.validation.items())
         typer.echo(
             f"{report.stopped} after {report.epochs} epochs, the best was {report.best_epoch}"
         )
-        typer.echo(f"validation: {found}\n{report.checkpoint}")
+        typer.echo(results)
     if report.stopped == "terminated":
         raise typer.Exit(EXIT_TERMINATED)
+
+
+def _results_of_tasks(report: "MultitaskReport") -> str:
+    """Return the lines of a run of several tasks: all together, then each."""
+    together = {name: value for name, value in report.validation.items() if name == "loss"}
+    lines = [f"validation, mean of the tasks: {_named(together)}"] if together else []
+    for task, checkpoint in report.checkpoints.items():
+        weight = f"{task}, at a weight of {report.weights[task]:.4f}"
+        lines += [f"{weight}: {_named(report.of_task(task))}", checkpoint]
+    return "\n".join(lines)
+
+
+def _named(metrics: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
 
 
 def predict(

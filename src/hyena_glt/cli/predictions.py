@@ -1,17 +1,17 @@
-"""What ``hyena-glt predict`` writes."""
+"""What ``hyena-glt predict`` reads and writes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from hyena_glt.config.examples import RecordsSourceConfig, TableSourceConfig
+from hyena_glt.config.examples import LabelConfig, NoLabelConfig, TableSourceConfig
 from hyena_glt.config.tasks import BasesTaskConfig, SignalTaskConfig
 from hyena_glt.data.examples import guess_dataset
-from hyena_glt.data.examples.guess import is_table
 from hyena_glt.errors import RecipeError
 from hyena_glt.finetune.predict import Predictor, predict
 from hyena_glt.io import TableWriter
-from hyena_glt.io.examples import Example, open_examples
+from hyena_glt.io.examples import ExamplesSource, open_examples
+from hyena_glt.tokenize import Modality
 
 
 def write_predictions(
@@ -36,7 +36,9 @@ def write_predictions(
         raise RecipeError(f"the answers {sorted(taken)} are called as a column of the table")
     columns |= dict.fromkeys(predictor.names, float)
     written = 0
-    examples = _examples(paths, predictor, sequence, name, genome)
+    modality = predictor.alphabet.modality
+    sources = open_sources(paths, modality, sequence=sequence, name=name, genome=genome)
+    examples = chain.from_iterable(sources)
     with TableWriter(out, columns) as table:
         for prediction in predict(predictor, examples, both_strands=both_strands):
             written += 1
@@ -52,28 +54,37 @@ def write_predictions(
     return written
 
 
-def _examples(
+def open_sources(
     paths: Sequence[str],
-    predictor: Predictor,
-    sequence: str,
-    name: str | None,
-    genome: str | None,
-) -> Iterator[Example]:
-    """Give the sequences at ``paths``, labels aside."""
-    modality = predictor.alphabet.modality
-    has_table = any(is_table(Path(path)) or Path(path).is_dir() for path in paths)
+    modality: Modality,
+    *,
+    label: LabelConfig | None = None,
+    sequence: str = "sequence",
+    alternative: str | None = None,
+    name: str | None = None,
+    genome: str | None = None,
+) -> list[ExamplesSource]:
+    """Return the sources that ``paths`` name; a table has ``label``, and none without one.
+
+    One YAML says itself what its sources hold. Raises RecipeError for columns where no path is a
+    table, for a YAML of another modality, and where paths don't say enough; SequenceFileError for
+    a file that isn't what it should be.
+    """
+    is_yaml = len(paths) == 1 and Path(paths[0]).suffix.lower() in (".yaml", ".yml")
     config = guess_dataset(
-        paths,
-        modality=modality,
-        kind="none" if has_table else "class",
-        sequence=sequence,
-        genome=genome,
+        paths, modality="dna" if is_yaml else modality, sequence=sequence, genome=genome
     )
-    sources = []
-    for source in config.sources:
-        if isinstance(source, TableSourceConfig) and name is not None:
-            source = source.model_copy(update={"name": name})
-        elif name is not None and isinstance(source, RecordsSourceConfig):
-            raise RecipeError(f"{source.path}: --name is for tables; records have names")
-        sources.append(open_examples(source))
-    return chain.from_iterable(sources)
+    if config.modality != modality:
+        raise RecipeError(f"{paths[0]}: holds {config.modality}, and the model is of {modality}")
+    asked = {"label": label, "alternative": alternative, "name": name}
+    asked = {key: value for key, value in asked.items() if value is not None}
+    are_tables = [isinstance(source, TableSourceConfig) for source in config.sources]
+    if asked and (is_yaml or not all(are_tables)):
+        where = paths[0] if is_yaml else config.sources[are_tables.index(False)].kind
+        given = ", ".join(f"--{key}" for key in asked)
+        raise RecipeError(f"{given}: for tables alone; found {where}, which says it itself")
+    columns = {"label": NoLabelConfig(kind="none"), **asked}
+    return [
+        open_examples(source.model_copy(update=columns) if is_table and not is_yaml else source)
+        for source, is_table in zip(config.sources, are_tables, strict=True)
+    ]

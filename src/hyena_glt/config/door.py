@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from hyena_glt.config.base import Config
 from hyena_glt.config.examples import DatasetConfig
 from hyena_glt.config.finetune import FinetuneRecipe
+from hyena_glt.config.multitask import MultitaskRecipe
 from hyena_glt.config.recipe import Recipe
 from hyena_glt.errors import RecipeError
 
@@ -22,35 +23,57 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     A value is read as YAML. Raises RecipeError naming the key, what was found and what is allowed.
     """
-    return recipe_from(_read_mapping(path, overrides), str(path))
+    return recipe_from(read_mapping(path, overrides), str(path))
 
 
 def load_dataset_config(path: Path, overrides: Sequence[str] = ()) -> DatasetConfig:
     """Return the dataset's config at ``path``; overrides and errors as :func:`load_recipe`."""
-    return dataset_config_from(_read_mapping(path, overrides), str(path))
+    return dataset_config_from(read_mapping(path, overrides), str(path))
 
 
 def load_finetune_recipe(path: Path, overrides: Sequence[str] = ()) -> FinetuneRecipe:
     """Return the fine-tuning recipe at ``path``; overrides and errors as :func:`load_recipe`."""
-    return finetune_recipe_from(_read_mapping(path, overrides), str(path))
+    return finetune_recipe_from(read_mapping(path, overrides), str(path))
+
+
+def load_multitask_recipe(path: Path, overrides: Sequence[str] = ()) -> MultitaskRecipe:
+    """Return the recipe of several tasks at ``path``; overrides and errors as `load_recipe`."""
+    return multitask_recipe_from(read_mapping(path, overrides), str(path))
+
+
+def load_tuning_recipe(
+    path: Path, overrides: Sequence[str] = ()
+) -> FinetuneRecipe | MultitaskRecipe:
+    """Return the fine-tuning recipe at ``path``, that of several tasks where it has ``tasks``.
+
+    Overrides and errors are as of :func:`load_recipe`.
+    """
+    data = read_mapping(path, overrides)
+    read = multitask_recipe_from if "tasks" in data else finetune_recipe_from
+    return read(data, str(path))
 
 
 def recipe_from(data: dict[str, Any], where: str) -> Recipe:
     """Return the recipe that plain ``data`` holds; ``where`` opens the error message."""
-    return _validated(Recipe, data, where)
+    return validated(Recipe, data, where)
 
 
 def dataset_config_from(data: dict[str, Any], where: str) -> DatasetConfig:
     """Return the dataset's config that plain ``data`` holds; errors as :func:`recipe_from`."""
-    return _validated(DatasetConfig, data, where)
+    return validated(DatasetConfig, data, where)
 
 
 def finetune_recipe_from(data: dict[str, Any], where: str) -> FinetuneRecipe:
     """Return the fine-tuning recipe that plain ``data`` holds; errors as :func:`recipe_from`."""
-    return _validated(FinetuneRecipe, data, where)
+    return validated(FinetuneRecipe, data, where)
 
 
-def _read_mapping(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+def multitask_recipe_from(data: dict[str, Any], where: str) -> MultitaskRecipe:
+    """Return the recipe of several tasks that plain ``data`` holds; errors as `recipe_from`."""
+    return validated(MultitaskRecipe, data, where)
+
+
+def read_mapping(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     """Return what the YAML at ``path`` holds, ``overrides`` applied."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -64,11 +87,12 @@ def _read_mapping(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise RecipeError(f"{path}: expected a mapping of keys to values, found {data!r:.60}")
     for override in overrides:
-        _override(data, override)
+        apply_override(data, override)
     return data
 
 
-def _validated(kind: type[_Config], data: dict[str, Any], where: str) -> _Config:
+def validated(kind: type[_Config], data: dict[str, Any], where: str) -> _Config:
+    """Return ``data`` as a ``kind``. Raises RecipeError that names every key that is wrong."""
     try:
         return kind.model_validate(data)
     except ValidationError as error:
@@ -84,7 +108,7 @@ def with_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     """Return ``recipe`` with ``key=value`` overrides, checked again as a whole."""
     data = recipe.model_dump(mode="json")
     for override in overrides:
-        _override(data, override)
+        apply_override(data, override)
     return recipe_from(data, f"recipe {recipe.name!r}")
 
 
@@ -92,7 +116,7 @@ def with_dataset_overrides(config: DatasetConfig, overrides: Sequence[str]) -> D
     """Return ``config`` with ``key=value`` overrides, checked again as a whole."""
     data = config.model_dump(mode="json", exclude_unset=True)
     for override in overrides:
-        _override(data, override)
+        apply_override(data, override)
     return dataset_config_from(data, "dataset")
 
 
@@ -102,8 +126,9 @@ def recipe_schema() -> dict[str, Any]:
 
 
 def finetune_schema() -> dict[str, Any]:
-    """Return the JSON schema of a fine-tuning recipe."""
-    return FinetuneRecipe.model_json_schema()
+    """Return the JSON schema of a fine-tuning recipe, of one task or of several."""
+    either: TypeAdapter[Any] = TypeAdapter(FinetuneRecipe | MultitaskRecipe)
+    return either.json_schema()
 
 
 def dataset_schema() -> dict[str, Any]:
@@ -145,7 +170,8 @@ def _read_yaml(text: str, where: str) -> Any:
         loader.dispose()
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def apply_override(data: dict[str, Any], override: str) -> None:
+    """Set in ``data`` what ``override``, a ``key=value``, says. Raises RecipeError if it can't."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise RecipeError(f"override {override!r}: expected key=value, such as train.lr=1e-3")
@@ -237,6 +263,8 @@ def _locate(steps: list[str], schema: dict[str, Any]) -> tuple[list[str], list[s
             node = resolve(node["properties"][step])
         elif "items" in node and step.isdigit():
             node = resolve(node["items"])
+        elif isinstance(node.get("additionalProperties"), dict):
+            node = resolve(node["additionalProperties"])
         else:
             node = {}
     tag_of = {ref: tag for tag, ref in node.get("discriminator", {}).get("mapping", {}).items()}

@@ -1,5 +1,6 @@
 """A fine-tuning run's config."""
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -8,6 +9,47 @@ from hyena_glt.config.base import Config
 from hyena_glt.config.model import ModelConfig
 from hyena_glt.config.tasks import TaskConfig
 from hyena_glt.config.train import Precision
+
+
+class UnfreezeStepConfig(Config):
+    """Parts that begin to move with an epoch."""
+
+    epoch: int = Field(ge=1, description="the first epoch, from 1, in which the parts move")
+    parts: tuple[str, ...] = Field(
+        min_length=1, description="parts of the network, named as in tuning.freeze"
+    )
+
+
+class UnfreezeConfig(Config):
+    """The head moves alone at first, the network's parts later: by a rule, or by a list."""
+
+    every_epochs: int | None = Field(
+        None,
+        ge=1,
+        description="one part more after so many epochs each: the last block, then the one before "
+        "it, down to the embedding; those that no epoch reaches stay as they are",
+    )
+    steps: tuple[UnfreezeStepConfig, ...] | None = Field(
+        None, min_length=1, description="which parts move from when on; parts unnamed never move"
+    )
+
+    @model_validator(mode="after")
+    def _a_rule_or_a_list(self) -> "UnfreezeConfig":
+        if (self.every_epochs is None) == (self.steps is None):
+            raise ValueError("give every_epochs, a rule, or steps, a list; one of them")
+        for before, after in pairwise(self.steps or ()):
+            if before.epoch >= after.epoch:
+                raise ValueError(
+                    f"steps has epoch {before.epoch} before epoch {after.epoch}; epochs must rise"
+                )
+        return self
+
+    def last_epoch_needed(self) -> int:
+        """Return the epoch, from 1, that a run must reach for all of it to take effect."""
+        if self.steps is not None:
+            return self.steps[-1].epoch
+        assert self.every_epochs is not None
+        return self.every_epochs + 1
 
 
 class FullTuningConfig(Config):
@@ -19,6 +61,16 @@ class FullTuningConfig(Config):
         description="parts of the network that stay as they are, by the beginning of a parameter's "
         "name: embed, hierarchy.encoder, hierarchy.inner.blocks.0",
     )
+    layer_decay: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="train.lr is multiplied by it once for each layer from the head down: the last "
+        "block moves at lr * layer_decay, the embedding slowest (default: all at lr)",
+    )
+    unfreeze: UnfreezeConfig | None = Field(
+        None, description="gradual unfreezing (default: all moves from the first epoch)"
+    )
 
 
 class ProbeConfig(Config):
@@ -27,7 +79,66 @@ class ProbeConfig(Config):
     kind: Literal["probe"]
 
 
-TuningConfig = Annotated[FullTuningConfig | ProbeConfig, Field(discriminator="kind")]
+class LoraTuningConfig(Config):
+    """The network stays; beside linear layers, small adapters move (Hu et al. 2021).
+
+    A layer's weight becomes W + alpha / rank * B A. The checkpoint holds the sums alone.
+    """
+
+    kind: Literal["lora"]
+    rank: int = Field(8, ge=1, description="rank of B A")
+    alpha: float = Field(16.0, gt=0, description="B A counts alpha / rank times")
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="chance of each feature of a layer's input to be hidden from its adapter, for "
+        "a step and all positions",
+    )
+    targets: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="linear layers with an adapter, by whole parts of their names: "
+        "hierarchy.decoder, mixer, mlp.down (default: all in blocks)",
+    )
+
+
+TuningConfig = Annotated[
+    FullTuningConfig | ProbeConfig | LoraTuningConfig, Field(discriminator="kind")
+]
+
+
+class _CurriculumConfig(Config):
+    """Easy examples first: the share allowed grows from epoch to epoch."""
+
+    from_share: float = Field(
+        gt=0, lt=1, description="share of the training examples that the first epoch takes"
+    )
+    until_epoch: int = Field(
+        ge=1, description="after so many epochs all are taken; fewer than train.epochs"
+    )
+
+
+class LengthCurriculumConfig(_CurriculumConfig):
+    """The shortest sequences first."""
+
+    by: Literal["length"]
+
+
+class TableCurriculumConfig(_CurriculumConfig):
+    """The lowest numbers of a table first."""
+
+    by: Literal["table"]
+    path: str = Field(
+        description="table with a row for every training example: .csv, .tsv, .jsonl, .parquet"
+    )
+    column: str = Field("difficulty", description="column of numbers; the lowest come first")
+    name_column: str = Field("name", description="column of the examples' names in the dataset")
+
+
+CurriculumConfig = Annotated[
+    LengthCurriculumConfig | TableCurriculumConfig, Field(discriminator="by")
+]
 
 
 class AugmentConfig(Config):
@@ -56,6 +167,12 @@ class FinetuneTrainConfig(Config):
     )
     grouped: bool = Field(False, description="batches of like lengths, with less padding")
     precision: Precision = "fp32"
+    save_every_steps: int | None = Field(
+        None,
+        ge=1,
+        description="save a state to resume from after so many steps of an epoch, too (default: at "
+        "each epoch's end, and on SIGTERM)",
+    )
 
 
 class FinetuneRecipe(Config):
@@ -69,6 +186,9 @@ class FinetuneRecipe(Config):
     task: TaskConfig
     tuning: TuningConfig = FullTuningConfig(kind="full")
     augment: AugmentConfig = AugmentConfig()
+    curriculum: CurriculumConfig | None = Field(
+        None, description="easy examples first (default: all from the first epoch)"
+    )
     train: FinetuneTrainConfig
 
     @model_validator(mode="after")
@@ -78,9 +198,26 @@ class FinetuneRecipe(Config):
                 "give init, a checkpoint to begin with, or model, a fresh network's shape; one of "
                 "them"
             )
-        if self.init is None and self.tuning.kind == "probe":
+        if self.init is None and self.tuning.kind != "full":
             raise ValueError(
-                "tuning.kind=probe leaves the network as it is, and a fresh one knows nothing; "
-                "give init, or use tuning.kind=full"
+                f"tuning.kind={self.tuning.kind} leaves the network as it is, and a fresh one "
+                "knows nothing; give init, or use tuning.kind=full"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _epochs_are_reached(self) -> "FinetuneRecipe":
+        epochs = self.train.epochs
+        unfreeze = getattr(self.tuning, "unfreeze", None)
+        if unfreeze is not None and unfreeze.last_epoch_needed() > epochs:
+            raise ValueError(
+                f"tuning.unfreeze frees parts in epoch {unfreeze.last_epoch_needed()}, and "
+                f"train.epochs is {epochs}; free them earlier, or train longer"
+            )
+        curriculum = self.curriculum
+        if curriculum is not None and curriculum.until_epoch >= epochs:
+            raise ValueError(
+                f"curriculum.until_epoch is {curriculum.until_epoch} and train.epochs {epochs}: no "
+                "epoch would take all examples; lower it, or train longer"
             )
         return self

@@ -10,10 +10,27 @@ from pydantic import Field, model_validator
 from hyena_glt.config.base import Config
 
 PoolingKind = Literal["mean", "max", "attention", "last"]
+PooledOver = Literal["bases", "patches"]
 Likelihood = Literal["gaussian", "poisson"]
 
 Weight = Annotated[float, Field(gt=0)]
 ClassWeights = Literal["balanced"] | dict[str, Weight]
+
+Strands = Literal["one", "both"]
+PooledStrands = Annotated[
+    Strands,
+    Field(
+        description="both: a causal network reads the other strand too, and the answer is that of "
+        "the mean of both pooled vectors, the same for a sequence and its reverse complement"
+    ),
+]
+AlignedStrands = Annotated[
+    Strands,
+    Field(
+        description="both: a causal network reads the other strand too, and a base's features are "
+        "its states on both, which know all on its left and all on its right"
+    ),
+]
 
 
 class PoolingConfig(Config):
@@ -21,6 +38,11 @@ class PoolingConfig(Config):
 
     kind: PoolingKind = Field(
         "mean", description="attention: one learned query; last: the vector of the last position"
+    )
+    over: PooledOver = Field(
+        "bases",
+        description="patches: the states of the innermost patches, instead of the bases' last "
+        "ones. Bases behind a causal network's last closed patch are then in none",
     )
 
 
@@ -84,6 +106,7 @@ class ClassificationTaskConfig(_ClassConfig):
 
     kind: Literal["classification"]
     pooling: PoolingConfig = PoolingConfig()
+    strands: PooledStrands = "one"
 
 
 class MultilabelTaskConfig(Config):
@@ -91,6 +114,7 @@ class MultilabelTaskConfig(Config):
 
     kind: Literal["multilabel"]
     pooling: PoolingConfig = PoolingConfig()
+    strands: PooledStrands = "one"
     focal_gamma: float = Field(
         0.0, ge=0, description="how much less what is easy counts; 0: cross entropy"
     )
@@ -104,12 +128,14 @@ class RegressionTaskConfig(_NumberConfig):
 
     kind: Literal["regression"]
     pooling: PoolingConfig = PoolingConfig()
+    strands: PooledStrands = "one"
 
 
 class BasesTaskConfig(_ClassConfig):
     """One class for each base."""
 
     kind: Literal["bases"]
+    strands: AlignedStrands = "one"
     crf: bool = Field(
         False,
         description="a linear chain over a row's classes: how one follows another is learned as "
@@ -136,6 +162,7 @@ class SignalTaskConfig(Config):
         "poisson", description="poisson: counts or coverage, from 0; gaussian: squared error"
     )
     bin_bp: int = Field(1, ge=1, description="bases that one answer is about, as in the data")
+    strands: AlignedStrands = "one"
 
 
 class ClassAnswerConfig(_ClassConfig):
@@ -156,6 +183,7 @@ class PairTaskConfig(Config):
     kind: Literal["pair"]
     answer: Annotated[ClassAnswerConfig | NumberAnswerConfig, Field(discriminator="kind")]
     pooling: PoolingConfig = PoolingConfig()
+    strands: PooledStrands = "one"
 
 
 TaskConfig = Annotated[

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
@@ -10,6 +12,14 @@ from hyena_glt.errors import HyenaGLTError
 
 Metric = Callable[[Int64[np.ndarray, " _"]], float]
 """From the indices of rows, repeated where a row was drawn twice, to a figure of those rows."""
+
+Counts = Float64[np.ndarray, "B R"]
+"""How often each of B replicates drew each of R rows."""
+
+CountedMetrics = Callable[[Counts], dict[str, Float64[np.ndarray, " B"]]]
+"""From counts to each metric of each replicate."""
+
+_BLOCK_CELLS = 1 << 20  # of counts, 8 MB
 
 
 @dataclass(frozen=True)
@@ -20,6 +30,13 @@ class Interval:
     low: float
     high: float
     left_out: int = 0
+
+
+class Replicates(NamedTuple):
+    """Each metric of all rows, and of each bootstrap replicate of them, NaN where undefined."""
+
+    values: dict[str, float]
+    drawn: dict[str, Float64[np.ndarray, " _"]]
 
 
 def bootstrap(
@@ -63,8 +80,7 @@ def replicate_values(
     The rows drawn depend on `rows`, `groups`, `replicates` and `seed` alone. Raises what
     `bootstrap` raises.
     """
-    if replicates < 1:
-        raise ValueError(f"found {replicates} replicates, expected 1 or more")
+    _check_replicates(replicates)
     drawn = _draws(rows, groups, replicates, np.random.default_rng(seed))
     values = np.array([float(metric(indices)) for indices in drawn])
     undefined = int(np.isnan(values).sum())
@@ -91,19 +107,72 @@ def bootstrap_all(
     As `bootstrap`, but a metric that is undefined in more than half of the replicates has NaN
     bounds and no error, since others beside it are sound. Raises what `bootstrap` else raises.
     """
-    if replicates < 1:
-        raise ValueError(f"found {replicates} replicates, expected 1 or more")
     _check_level(level)
+    return intervals_of(
+        replicates_of(metrics, rows, groups=groups, replicates=replicates, seed=seed), level
+    )
+
+
+def replicates_of(
+    metrics: Callable[[Int64[np.ndarray, " _"]], dict[str, float]],
+    rows: int,
+    *,
+    groups: Shaped[np.ndarray, " N"] | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Replicates:
+    """Return several metrics of all rows and of the same replicates, one call of `metrics` each.
+
+    The rows drawn are those of `replicate_values`. Raises what `bootstrap` raises, but for metrics
+    that are undefined.
+    """
+    _check_replicates(replicates)
     drawn = _draws(rows, groups, replicates, np.random.default_rng(seed))
     found = [metrics(indices) for indices in drawn]
+    values = {name: float(value) for name, value in metrics(np.arange(rows)).items()}
+    return Replicates(
+        values, {name: np.array([float(one[name]) for one in found]) for name in values}
+    )
+
+
+def counted_replicates(
+    metrics: CountedMetrics,
+    rows: int,
+    *,
+    groups: Shaped[np.ndarray, " N"] | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Replicates:
+    """Return what `replicates_of` returns, of metrics that take many replicates at once.
+
+    The rows drawn are the same; `evaluate.counted` has such metrics. Raises what `replicates_of`
+    raises.
+    """
+    _check_replicates(replicates)
+    drawn = _draws(rows, groups, replicates, np.random.default_rng(seed))
+    blocks = []
+    while block := list(islice(drawn, max(1, _BLOCK_CELLS // max(1, rows)))):
+        counts = np.stack([np.bincount(indices, minlength=rows) for indices in block])
+        blocks.append(metrics(counts.astype(np.float64)))
+    values = {name: float(value[0]) for name, value in metrics(np.ones((1, rows))).items()}
+    return Replicates(
+        values, {name: np.concatenate([block[name] for block in blocks]) for name in values}
+    )
+
+
+def intervals_of(found: Replicates, level: float = 0.95) -> dict[str, Interval]:
+    """Return each metric between quantiles of its replicates, as `bootstrap_all` does.
+
+    Raises `ValueError` unless 0 < level < 1.
+    """
+    _check_level(level)
     intervals = {}
-    for name, value in metrics(np.arange(rows)).items():
-        values = np.array([float(replicate[name]) for replicate in found])
-        undefined = int(np.isnan(values).sum())
-        if 2 * undefined > replicates:
-            intervals[name] = Interval(float(value), np.nan, np.nan, undefined)
+    for name, value in found.values.items():
+        undefined = int(np.isnan(found.drawn[name]).sum())
+        if 2 * undefined > len(found.drawn[name]):
+            intervals[name] = Interval(value, np.nan, np.nan, undefined)
         else:
-            intervals[name] = percentile_interval(float(value), values, level)
+            intervals[name] = percentile_interval(value, found.drawn[name], level)
     return intervals
 
 
@@ -172,6 +241,11 @@ def _check_units(units: int, what: str) -> None:
             f"found {units} {what}{'' if units == 1 else 's'} to draw from, expected 2 or more: an "
             f"interval shows how {what}s differ; report the figure without one"
         )
+
+
+def _check_replicates(replicates: int) -> None:
+    if replicates < 1:
+        raise ValueError(f"found {replicates} replicates, expected 1 or more")
 
 
 def _check_level(level: float) -> None:

@@ -51,7 +51,7 @@ def classification_metrics(
     """
     from sklearn.metrics import log_loss, matthews_corrcoef
 
-    labels, probabilities = _checked(labels, probabilities)
+    labels, probabilities = checked_classes(labels, probabilities)
     classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
     truth = _one_hot(labels, classes)
@@ -95,7 +95,7 @@ def multilabel_metrics(
     Raises `ValueError` unless there is a row and a class, labels are 0 or 1 and probabilities are
     in 0..1.
     """
-    truth, probabilities = _checked_cells(labels, probabilities)
+    truth, probabilities = checked_cells(labels, probabilities)
     predicted = probabilities >= threshold
     columns = list(zip(truth.T, probabilities.T, strict=True))
     positives = int(truth.sum()) + int(predicted.sum())
@@ -162,7 +162,7 @@ def base_metrics(
     if labels.shape != probabilities.shape[:1]:
         raise ValueError(_shapes(labels, probabilities, "labels (R,), probabilities (R, C)"))
     counted = labels != -1
-    labels, probabilities = _checked(labels[counted], probabilities[counted])
+    labels, probabilities = checked_classes(labels[counted], probabilities[counted])
     table = per_class(labels, probabilities, classes)
     predicted = probabilities.argmax(axis=1)
     several_labels = np.any(labels != labels[0])
@@ -194,11 +194,11 @@ def per_class(
     `classes` doesn't name each class once.
     """
     if labels.ndim == 1:
-        labels, probabilities = _checked(labels, probabilities)
+        labels, probabilities = checked_classes(labels, probabilities)
         truth = _one_hot(labels, probabilities.shape[1])
         predicted = _one_hot(probabilities.argmax(axis=1), probabilities.shape[1])
     else:
-        truth, probabilities = _checked_cells(labels, probabilities)
+        truth, probabilities = checked_cells(labels, probabilities)
         predicted = probabilities >= threshold
     _check_names(classes, probabilities.shape[1])
     precision, recall, f1 = _precision_recall_f1(truth, predicted)
@@ -242,7 +242,7 @@ def reliability(
 
     Raises what `classification_metrics` raises, and `ValueError` if there are no bins.
     """
-    labels, probabilities = _checked(labels, probabilities)
+    labels, probabilities = checked_classes(labels, probabilities)
     if bins < 1:
         raise ValueError(f"found {bins} bins, expected 1 or more")
     confidence = probabilities.max(axis=1)
@@ -370,7 +370,7 @@ def _one_hot(codes: Int64[np.ndarray, " R"], classes: int) -> Bool[np.ndarray, "
     return np.asarray(codes[:, None] == np.arange(classes))
 
 
-def _checked(
+def checked_classes(
     labels: Integer[np.ndarray, "..."], probabilities: Float[np.ndarray, "..."]
 ) -> tuple[Int64[np.ndarray, " R"], Float64[np.ndarray, "R C"]]:
     """(labels, probabilities) of one class a row, as int64 and float64; ValueError if not that."""
@@ -392,7 +392,7 @@ def _checked(
     return labels.astype(np.int64), probabilities
 
 
-def _checked_cells(
+def checked_cells(
     labels: Shaped[np.ndarray, "..."], probabilities: Float[np.ndarray, "..."]
 ) -> tuple[Bool[np.ndarray, "R C"], Float64[np.ndarray, "R C"]]:
     """(labels, probabilities) of any number of classes a row; ValueError if not that."""

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float64, Shaped
 
 from hyena_glt.evaluate.intervals import (
     Metric,
+    Replicates,
     percentile_interval,
     replicate_values,
     seed_interval,
@@ -64,10 +65,44 @@ def paired_bootstrap(
         return float(metric_a(indices)) - float(metric_b(indices))
 
     values = replicate_values(difference, rows, groups=groups, replicates=replicates, seed=seed)
-    interval = percentile_interval(difference(np.arange(rows)), values, level)
+    return _paired(difference(np.arange(rows)), values, level)
+
+
+def paired_differences(
+    a: Replicates, b: Replicates, *, level: float = 0.95
+) -> dict[str, PairedDifference]:
+    """Return a - b of each metric that both have, as `paired_bootstrap` does of one.
+
+    Both must come from the same rows, groups, replicates and seed, so that each replicate drew the
+    same rows for both. A metric that is undefined in more than half of the replicates has NaN
+    bounds and p, since others beside it are sound.
+
+    Raises `ValueError` if one has more replicates, or `level` isn't between 0 and 1.
+    """
+    found = {}
+    for name in a.values:
+        if name not in b.values:
+            continue
+        drawn_a, drawn_b = a.drawn[name], b.drawn[name]
+        if drawn_a.shape != drawn_b.shape:
+            raise ValueError(
+                f"found {len(drawn_a)} replicates of a and {len(drawn_b)} of b, expected the same"
+            )
+        value, values = a.values[name] - b.values[name], drawn_a - drawn_b
+        undefined = int(np.isnan(values).sum())
+        if 2 * undefined > len(values):
+            found[name] = PairedDifference(value, np.nan, np.nan, np.nan, undefined)
+        else:
+            found[name] = _paired(value, values, level)
+    return found
+
+
+def _paired(value: float, values: Float64[np.ndarray, " _"], level: float) -> PairedDifference:
+    """Return the difference with what its replicates say of it; half of them are defined."""
+    interval = percentile_interval(value, values, level)
     far_side = min(int(np.sum(values <= 0)), int(np.sum(values >= 0)))
-    p = min(1.0, 2 * (1 + far_side) / (1 + replicates - interval.left_out))
-    return PairedDifference(interval.value, interval.low, interval.high, p, interval.left_out)
+    p = min(1.0, 2 * (1 + far_side) / (1 + len(values) - interval.left_out))
+    return PairedDifference(value, interval.low, interval.high, p, interval.left_out)
 
 
 def mcnemar(correct_a: Bool[np.ndarray, " R"], correct_b: Bool[np.ndarray, " R"]) -> McNemar:

@@ -1,6 +1,7 @@
 """How well fine-tuned networks answer a part of a dataset, with intervals and where they err."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -11,7 +12,13 @@ from hyena_glt.config.examples import Part
 from hyena_glt.data.examples import Dataset
 from hyena_glt.data.examples.dataset import Row
 from hyena_glt.errors import CheckpointError, RecipeError
-from hyena_glt.evaluate.intervals import bootstrap_all
+from hyena_glt.evaluate.counted import counted_classification, counted_multilabel
+from hyena_glt.evaluate.intervals import (
+    Replicates,
+    counted_replicates,
+    intervals_of,
+    replicates_of,
+)
 from hyena_glt.evaluate.metrics import (
     confusion,
     per_class,
@@ -20,22 +27,25 @@ from hyena_glt.evaluate.metrics import (
     reliability,
     roc_curve,
 )
+from hyena_glt.evaluate.paired import mcnemar, paired_differences
 from hyena_glt.evaluate.segments import segment_scores
 from hyena_glt.finetune.answers import Answers, measure, target_of
 from hyena_glt.finetune.predict import Predictor, predict
-from hyena_glt.finetune.run import answer_names
+from hyena_glt.finetune.setup import answer_names
 from hyena_glt.io.examples import Example
 
 HARDEST = 20
 _STRATA = 5
+_MOST_POINTS = 1000
 
 
 class Evaluation(NamedTuple):
-    """``report`` is plain data, as JSON holds it; NaN is None. ``values`` are the rows' answers."""
+    """``report`` is plain data, as JSON holds it; NaN is None. The rest is of each row."""
 
     report: dict[str, Any]
     rows: list[Row]
-    values: list[np.ndarray]
+    values: list[np.ndarray]  # what was answered
+    scores: Float64[np.ndarray, " R"]  # how well, higher is better; report["score"] says what it is
 
 
 def evaluate(
@@ -43,6 +53,7 @@ def evaluate(
     dataset: Dataset,
     part: Part = "test",
     *,
+    against: Mapping[str, Predictor] | None = None,
     both_strands: bool = False,
     replicates: int | None = None,
     seed: int = 0,
@@ -50,27 +61,27 @@ def evaluate(
     """Return what the networks answer to a part of ``dataset``, compared with its labels.
 
     Intervals are 95 % of ``replicates`` bootstrap samples of whole examples: 1,000, and 100 where
-    bases or bins are answered. Raises RecipeError where the dataset's labels aren't those of the
-    task or the part is empty, CheckpointError where its classes are others.
+    bases or bins are answered. Other networks, by a name each, answer the same part ``against``
+    these: ``report["against"]`` has the differences, with intervals and p of the same samples, and
+    McNemar's test where each example has one class.
+
+    Raises RecipeError where the dataset's labels aren't those of a task or the part is empty,
+    CheckpointError where a network's classes are others. What pretraining has seen isn't looked at:
+    `check_overlap` does.
     """
-    _check_fit(predictor, dataset)
+    _check_fit(predictor, dataset, "the network")
+    for name, other in (against or {}).items():
+        _check_fit(other, dataset, f"the network {name}")
     if replicates is None:
         replicates = 100 if dataset.manifest.target in ("bases", "signal") else 1000
     rows = list(dataset.part(part))
     if not rows:
         raise RecipeError(f"{dataset.folder}: its part {part} is empty; evaluate another")
-    examples = (_example(row) for row in rows)
-    found = list(predict(predictor, examples, both_strands=both_strands))
-    values = [prediction.values for prediction in found]
     targets = [np.asarray(row.target) for row in rows]
-
-    def metrics(indices: Int64[np.ndarray, " n"]) -> dict[str, float]:
-        picked = indices.tolist()
-        some = Answers([values[i] for i in picked], [targets[i] for i in picked], None)
-        return measure(predictor.task, some, predictor.names)
-
-    intervals = bootstrap_all(metrics, len(rows), replicates=replicates, seed=seed)
+    values = _answers(predictor, rows, both_strands)
+    drawn = _replicates(predictor, values, targets, replicates, seed)
     scores, what = _scores(predictor, values, targets)
+    intervals = intervals_of(drawn)
     report: dict[str, Any] = {
         "dataset": str(dataset.folder),
         "part": part,
@@ -89,21 +100,77 @@ def evaluate(
     if all(row.contig is not None for row in rows):
         contigs = np.array([row.contig for row in rows])
         report["by_contig"] = per_group(lambda picked: float(scores[picked].mean()), contigs)
-    report |= _of_classes(predictor, values, targets)
-    return Evaluation(_plain(report), rows, values)
+    report |= _in_detail(predictor, values, targets)
+    if against:
+        report["against"] = {}
+        for name, other in against.items():
+            answers = _answers(other, rows, both_strands)
+            others = _replicates(other, answers, targets, replicates, seed)
+            report["against"][name] = _comparison(drawn, others)
+            if target_of(predictor.task) == "class":
+                right = _scores(other, answers, targets)[0] > 0
+                report["against"][name]["mcnemar"] = asdict(mcnemar(scores > 0, right))
+    return Evaluation(_plain(report), rows, values, scores)
 
 
-def _check_fit(predictor: Predictor, dataset: Dataset) -> None:
+def _answers(predictor: Predictor, rows: list[Row], both_strands: bool) -> list[np.ndarray]:
+    found = predict(predictor, (_example(row) for row in rows), both_strands=both_strands)
+    return [prediction.values for prediction in found]
+
+
+def _replicates(
+    predictor: Predictor,
+    values: list[np.ndarray],
+    targets: list[np.ndarray],
+    replicates: int,
+    seed: int,
+) -> Replicates:
+    """Return all metrics, of all rows and of bootstrap replicates of them."""
+    kind = target_of(predictor.task)
+    if kind in ("class", "multilabel"):
+        labels = np.stack(targets).astype(np.int64)
+        counted = counted_classification if kind == "class" else counted_multilabel
+        metrics = counted(labels, np.stack(values).astype(np.float64))
+        return counted_replicates(metrics, len(targets), replicates=replicates, seed=seed)
+
+    def measured(indices: Int64[np.ndarray, " n"]) -> dict[str, float]:
+        picked = indices.tolist()
+        some = Answers([values[i] for i in picked], [targets[i] for i in picked], None)
+        return measure(predictor.task, some, predictor.names)
+
+    return replicates_of(measured, len(targets), replicates=replicates, seed=seed)
+
+
+def _comparison(drawn: Replicates, others: Replicates) -> dict[str, Any]:
+    """Return each metric of the other network, and how far it is below this one's."""
+    differences = paired_differences(drawn, others)
+    return {
+        "metrics": {
+            name: {
+                "other": others.values[name],
+                "difference": found.value,
+                "low": found.low,
+                "high": found.high,
+                "p": found.p,
+                "left_out": found.left_out,
+            }
+            for name, found in differences.items()
+            if name != "bases"  # how many there are, which is no merit
+        }
+    }
+
+
+def _check_fit(predictor: Predictor, dataset: Dataset, network: str) -> None:
     manifest = dataset.manifest
     wanted = target_of(predictor.task)
     if manifest.target != wanted:
         raise RecipeError(
-            f"{dataset.folder}: has labels of kind {manifest.target}, and the network answers "
+            f"{dataset.folder}: has labels of kind {manifest.target}, and {network} answers "
             f"{wanted}"
         )
     if answer_names(dataset) != predictor.names:
         raise CheckpointError(
-            f"{dataset.folder}: its answers are {', '.join(answer_names(dataset))}, the network's "
+            f"{dataset.folder}: its answers are {', '.join(answer_names(dataset))}, {network}'s "
             f"{', '.join(predictor.names)}; evaluate on a dataset of the same"
         )
 
@@ -138,7 +205,10 @@ def _scores(
 def _strata(
     numbers: list[int] | list[float], scores: Float64[np.ndarray, " R"]
 ) -> list[dict[str, Any]]:
-    """Return the mean score of rows in fifths by a number of theirs; equal ones stay together."""
+    """Return the mean score of rows in fifths by a number of theirs; equal ones stay together.
+
+    ``error`` is the mean's standard error.
+    """
     found = np.array(numbers, dtype=np.float64)
     known = ~np.isnan(found)
     if not known.any():
@@ -154,6 +224,7 @@ def _strata(
                 "to": float(found[inside].max()),
                 "examples": int(inside.sum()),
                 "score": float(scores[inside].mean()),
+                "error": float(scores[inside].std() / math.sqrt(inside.sum())),
             }
         )
     return strata
@@ -181,21 +252,30 @@ def _hardest(
     worst = np.argsort(chance, kind="stable")[:HARDEST]
     found = []
     for row in worst.tolist():
-        about = {"name": rows[row].name, "where": rows[row].where, "score": float(chance[row])}
+        about: dict[str, Any] = {"name": rows[row].name, "where": rows[row].where}
+        about["score"] = float(chance[row])
         if kind == "class":
             about["label"] = predictor.names[int(np.asarray(rows[row].target))]
             about["answer"] = predictor.names[int(values[row].argmax())]
+        elif kind == "values":
+            for name, label, answer in zip(
+                predictor.names, np.asarray(rows[row].target), values[row], strict=True
+            ):
+                about |= {f"label {name}": float(label), f"answer {name}": float(answer)}
         found.append(about)
     return found
 
 
-def _of_classes(
+def _in_detail(
     predictor: Predictor, values: list[np.ndarray], targets: list[np.ndarray]
 ) -> dict[str, Any]:
-    """Return what is told of classes alone: each of them, confusions, curves, calibration."""
+    """Return what is told of classes alone: each of them, confusions, curves, calibration.
+
+    Of numbers it is labels and answers, to be drawn.
+    """
     kind, names = target_of(predictor.task), predictor.names
     if kind in ("values", "signal"):
-        return {}
+        return {"points": _points(predictor.names, values, targets)}
     if kind == "bases":
         labels = np.concatenate(targets).astype(np.int64)
         chances = np.concatenate(values)
@@ -224,6 +304,21 @@ def _of_classes(
         found["confusion"] = confusion(labels, chances.argmax(1), len(names)).tolist()
         confidence, accuracy, count = reliability(labels, chances)
         found["reliability"] = [confidence.tolist(), accuracy.tolist(), count.tolist()]
+    return found
+
+
+def _points(
+    names: tuple[str, ...], values: list[np.ndarray], targets: list[np.ndarray]
+) -> dict[str, list[list[float]]]:
+    """Return [labels, answers] of each number, at most 1,000 taken evenly."""
+    labels = np.concatenate([np.atleast_2d(row) for row in targets])
+    answers = np.concatenate([np.atleast_2d(row) for row in values])
+    found = {}
+    for column, name in enumerate(names):
+        known = np.flatnonzero(~np.isnan(labels[:, column]))
+        step = max(1, -(-len(known) // _MOST_POINTS))
+        rows = known[::step]
+        found[name] = [labels[rows, column].tolist(), answers[rows, column].tolist()]
     return found
 
 

@@ -25,7 +25,7 @@ from hyena_glt.model.router import Router
 from hyena_glt.model.strands import comes_second, join_strands, other_strand, turned
 from hyena_glt.nn import Span
 from hyena_glt.patch import Emission, Patcher, build_patcher
-from hyena_glt.tokenize import BOS, PAD, VOCABULARY_SIZE, Modality, alphabet
+from hyena_glt.tokenize import BOS, PAD, VOCABULARY_SIZE, Alphabet, Modality, alphabet
 
 
 class ModelState(NamedTuple):
@@ -51,6 +51,13 @@ class Hidden(NamedTuple):
     states: Float[Tensor, "B L D"]
     emissions: list[Emission]  # where each stage closed patches
     ratio_loss: Float[Tensor, ""] | None  # of routers whose recipe gives it a weight
+
+
+class PatchStates(NamedTuple):
+    """What a call knows of each innermost patch, behind the backbone's last block."""
+
+    states: Float[Tensor, "B P E"]
+    valid: Bool[Tensor, "B P"]  # neither BOS's patch nor one that a row doesn't have
 
 
 class HyenaGLT(nn.Module):
@@ -187,6 +194,35 @@ class HyenaGLT(nn.Module):
         """
         return self._think(ids, length, None, self._checked_direction(two_sided, None), None)[0]
 
+    def patch_states(
+        self,
+        ids: Int[Tensor, "B L"],
+        length: Int[Tensor, " B"] | None = None,
+        two_sided: bool | None = None,
+    ) -> PatchStates:
+        """Return the backbone's states, of whole rows, for heads of other tasks.
+
+        Arguments and errors are those of :meth:`hidden`. A patch that the end of a row leaves open
+        has no state; two-sided, the end closes it.
+        """
+        backbone = self.hierarchy.inner
+        while isinstance(backbone, Hierarchy):
+            backbone = backbone.inner
+        caught: list[Tensor] = []
+        handle = backbone.register_forward_hook(lambda *call: caught.append(call[2][0]))
+        try:
+            emissions = self.hidden(ids, length, two_sided).emissions
+        finally:
+            handle.remove()
+        # Without a state the backbone runs once, whatever closes.
+        (states,) = caught
+        closes = emissions[-1].mask
+        if length is not None:
+            closes = closes & (torch.arange(ids.shape[1], device=ids.device) < length[:, None])
+        # BOS closes patch 0, and is alone in it.
+        patch = torch.arange(states.shape[1], device=ids.device)
+        return PatchStates(states, (patch > 0) & (patch < closes.sum(1, keepdim=True)))
+
     def _think(
         self,
         ids: Int[Tensor, "B L"],
@@ -292,15 +328,23 @@ class HyenaGLT(nn.Module):
 
     def _know_partners(self) -> None:
         """Hold what pairs with each id, and with each letter of the modality."""
-        ids = np.arange(VOCABULARY_SIZE, dtype=np.uint8)
-        pairs = ids.copy()
-        for symbol in self.alphabet.symbols + self.alphabet.symbols.lower():
-            pairs[ord(symbol)] = self.alphabet.complement(ids[ord(symbol) : ord(symbol) + 1])[0]
         letters = np.frombuffer(self.alphabet.letters.encode(), np.uint8)
         of_letters = self.alphabet.letter_index(self.alphabet.complement(letters))
-        self.register_buffer("partner", torch.from_numpy(pairs).long(), persistent=False)
+        self.register_buffer("partner", partner_ids(self.alphabet), persistent=False)
         index = torch.from_numpy(of_letters).long()
         self.register_buffer("partner_letter", index, persistent=False)
+
+
+def partner_ids(alphabet: Alphabet) -> Int[Tensor, " ids"]:
+    """Return which id pairs with each; what is no symbol, BOS say, pairs with itself.
+
+    Raises SequenceError for proteins, which have no other strand.
+    """
+    ids = np.arange(VOCABULARY_SIZE, dtype=np.uint8)
+    pairs = ids.copy()
+    for symbol in alphabet.symbols + alphabet.symbols.lower():
+        pairs[ord(symbol)] = alphabet.complement(ids[ord(symbol) : ord(symbol) + 1])[0]
+    return torch.from_numpy(pairs).long()
 
 
 def _check_document_starts(

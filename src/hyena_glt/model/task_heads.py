@@ -211,7 +211,8 @@ def outputs_of(task: TaskConfig, answers: int) -> int:
 def build_head(task: TaskConfig, width: int, answers: int) -> TaskHead:
     """Return the head of ``task`` on states of ``width``, for ``answers`` classes or numbers.
 
-    Raises MissingExtraError for a CRF without its library.
+    ``width`` is that of what the head reads: of both strands' states together, of patches. Raises
+    MissingExtraError for a CRF without its library.
     """
     outputs = outputs_of(task, answers)
     if isinstance(task, BasesTaskConfig):

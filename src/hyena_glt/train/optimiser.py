@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,3 +61,19 @@ def rate_at(config: TrainConfig, steps: int) -> Callable[[int], float]:
         return 1 - (1 - low) * progress
 
     return rate
+
+
+def warm_cosine(
+    optimiser: torch.optim.Optimizer, warmup_fraction: float, steps: int
+) -> dict[str, Any]:
+    """Return the optimiser and its rates, as Lightning takes them: warm-up, a cosine to zero."""
+    warmup = math.ceil(warmup_fraction * steps)
+
+    def share(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+        return (1 + math.cos(math.pi * progress)) / 2
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,32 +1,29 @@
 """Fine-tuning, epoch by epoch: one step, what comes after an epoch, and the run of both."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch import Tensor, nn
+from torch import Tensor
 
 from hyena_glt.config import FinetuneRecipe, FinetuneTrainConfig
-from hyena_glt.config.finetune import FullTuningConfig
 from hyena_glt.data.examples.batch import TaskBatch
 from hyena_glt.data.examples.loader import ExampleLoader
+from hyena_glt.data.examples.order import DROPOUT
 from hyena_glt.errors import RecipeError, TrainingError
 from hyena_glt.model import TaskNetwork
 from hyena_glt.objective.tasks import TaskLoss, task_loss
-from hyena_glt.train.run import Device, quiet_engine
-from hyena_glt.train.saving import (
-    FolderIO,
-    newest_resume_folder,
-    prune_resume_folders,
-    resume_folder,
-)
-
-LOWER_IS_BETTER = ("loss", "nll_nats", "brier", "ece", "rmse", "mae")
+from hyena_glt.train.best import BestEpoch, is_lower_better
+from hyena_glt.train.engine import run_engine
+from hyena_glt.train.optimiser import warm_cosine
+from hyena_glt.train.run import Device
+from hyena_glt.train.saving import prune_resume_folders, resume_folder
+from hyena_glt.train.tuning import Unfreezing, optimiser_groups
 
 Validate = Callable[[TaskNetwork], Mapping[str, float]]  # named metrics, "loss" among them
 KeepBest = Callable[[TaskNetwork, int, Mapping[str, float]], None]  # network, epochs, metrics
@@ -50,65 +47,75 @@ def fit_task(
     keep_best: KeepBest,
     out: Path,
     *,
+    unfreezing: Unfreezing | None = None,
     resume: bool = False,
     device: Device = "cpu",
     progress: bool = False,
 ) -> TaskRun:
     """Train ``network`` in place; ``keep_best`` is called at each epoch that is the best so far.
 
-    ``weights`` are those of the classes. With ``resume`` the run goes on after the last epoch that
-    was finished, and replays to the same bits; one that has ended isn't trained further. Raises
-    RecipeError for a part to freeze that isn't there, TrainingError for a loss that isn't finite.
+    The network and ``unfreezing`` are as `prepare_tuning` left and gave them; ``weights`` are those
+    of the classes. With ``resume`` the run goes on with the example after those of the last state
+    that was saved, and replays to the same bits; one that has ended isn't trained further. Raises
+    RecipeError for ``train.save_every_steps`` without effect, TrainingError for a loss that isn't
+    finite.
     """
-    freeze(network, recipe)
-    module = TaskModule(network, recipe.train, len(batches) * recipe.train.epochs, weights)
-    epochs = Epochs(recipe.train, out, batches, validate, keep_best)
-    with quiet_engine():
-        trainer = Trainer(
-            accelerator={"cpu": "cpu", "cuda": "gpu", "mps": "mps"}[device],
-            devices=1,
-            precision="bf16-mixed" if recipe.train.precision == "bf16" else "32-true",
-            max_epochs=recipe.train.epochs,
-            gradient_clip_val=recipe.train.clip_norm,
-            logger=[CSVLogger(out, name="metrics")],
-            log_every_n_steps=1,
-            callbacks=[epochs],
-            plugins=[FolderIO()],
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=progress,
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            default_root_dir=out,
-        )
-        state = newest_resume_folder(out) if resume else None
-        stopped: Literal["finished", "early", "terminated"] = "finished"
-        try:
-            trainer.fit(module, batches, ckpt_path=state)
-        except SIGTERMException:
-            stopped = "terminated"
-    if stopped == "finished" and epochs.done < recipe.train.epochs:
+    steps = batches.steps_of(recipe.train.epochs)
+    check_saving(recipe.train, steps)
+    module = TaskModule(
+        network, recipe.train, sum(steps), weights, getattr(recipe.tuning, "layer_decay", None)
+    )
+    epochs = Epochs(recipe, out, batches, validate, keep_best, unfreezing)
+    # All epochs are one of the engine's, whose states within an epoch are those that it goes on
+    # from to the same bits.
+    terminated = run_engine(
+        module,
+        _AllEpochs(batches, recipe.train.epochs),
+        epochs,
+        recipe.train,
+        out,
+        epochs=1,
+        resume=resume,
+        device=device,
+        progress=progress,
+    )
+    stopped: Literal["finished", "early", "terminated"] = "finished"
+    if terminated:
+        stopped = "terminated"
+    elif epochs.best.done < recipe.train.epochs:
         stopped = "early"
-    return TaskRun(epochs.done, epochs.best_epoch, dict(epochs.best), stopped)
+    best = epochs.best
+    return TaskRun(best.done, best.epoch, dict(best.metrics), stopped)
 
 
-def freeze(network: TaskNetwork, recipe: FinetuneRecipe) -> None:
-    """Let no gradient into what the recipe keeps as it is.
+def check_saving(config: FinetuneTrainConfig, steps: Sequence[int]) -> None:
+    """Raise RecipeError where no epoch, of so many ``steps`` each, has a state saved within it."""
+    if config.save_every_steps is not None and config.save_every_steps >= max(steps):
+        raise RecipeError(
+            f"train.save_every_steps={config.save_every_steps} has no effect: an epoch has "
+            f"{max(steps)} steps, and the state at its end is saved anyway; lower it, or remove it"
+        )
 
-    Raises RecipeError where a name in ``tuning.freeze`` begins no parameter's.
-    """
-    tuning = recipe.tuning
-    names = tuning.freeze if isinstance(tuning, FullTuningConfig) else ("",)
-    for name in names:
-        found = [p for own, p in network.network.named_parameters() if own.startswith(name)]
-        if not found:
-            parts = sorted({own.rsplit(".", 1)[0] for own, _ in network.network.named_parameters()})
-            raise RecipeError(
-                f"tuning.freeze: no parameter's name begins with {name!r}; there are "
-                f"{', '.join(parts[:12])} ..."
-            )
-        for parameter in found:
-            parameter.requires_grad_(False)
+
+class _AllEpochs:
+    """The batches of all epochs in a row; where they are is where the loader is."""
+
+    def __init__(self, batches: ExampleLoader, epochs: int) -> None:
+        self._batches, self._epochs = batches, epochs
+        self._steps = sum(batches.steps_of(epochs))
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __iter__(self) -> Iterator[TaskBatch]:
+        while self._batches.epoch < self._epochs:
+            yield from self._batches
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._batches.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._batches.load_state_dict(state)
 
 
 class TaskModule(LightningModule):
@@ -117,10 +124,17 @@ class TaskModule(LightningModule):
     class_weights: Tensor | None
 
     def __init__(
-        self, network: TaskNetwork, config: FinetuneTrainConfig, steps: int, weights: Tensor | None
+        self,
+        network: TaskNetwork,
+        config: FinetuneTrainConfig,
+        steps: int,
+        weights: Tensor | None,
+        layer_decay: float | None = None,
     ) -> None:
         super().__init__()
         self.network, self.config, self.steps = network, config, steps
+        self.layer_decay = layer_decay
+        self.epoch, self.step = 0, 0  # from 1, of the batch at hand
         self.register_buffer("class_weights", weights, persistent=False)
 
     def training_step(self, batch: TaskBatch, batch_idx: int) -> Tensor | None:
@@ -134,117 +148,116 @@ class TaskModule(LightningModule):
         mean = loss.total / loss.weight
         if not math.isfinite(mean.item()):
             raise TrainingError(
-                f"epoch {self.current_epoch + 1}, step {batch_idx + 1}: the loss is {mean.item()}; "
+                f"epoch {self.epoch}, step {self.step}: the loss is {mean.item()}; "
                 "the checkpoint saved before holds no trace of it. Start again with a lower "
                 "train.lr and train.head_lr"
             )
         self.log("loss", mean.detach(), prog_bar=True)
+        self.log("epoch", float(self.epoch))
         return mean
 
     def configure_optimizers(self) -> Any:
         """Return AdamW, the head at a rate of its own; warm-up, then a cosine to zero."""
         config = self.config
-        matrices = {id(m.weight) for m in self.network.modules() if isinstance(m, nn.Linear)}
-        inside = [p for p in self.network.network.parameters() if p.requires_grad]
-        decayed = [p for p in inside if id(p) in matrices]
-        others = [p for p in inside if id(p) not in matrices]
-        groups = [
-            {"params": decayed, "lr": config.lr, "weight_decay": config.weight_decay},
-            {"params": others, "lr": config.lr, "weight_decay": 0.0},
-            {
-                "params": [*self.network.head.parameters()],
-                "lr": config.head_lr,
-                "weight_decay": 0.0,
-            },
-        ]
-        optimiser = torch.optim.AdamW([group for group in groups if group["params"]])
-        warmup = math.ceil(config.warmup_fraction * self.steps)
-
-        def share(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / (warmup + 1)
-            progress = min(1.0, (step - warmup) / max(1, self.steps - warmup))
-            return (1 + math.cos(math.pi * progress)) / 2
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
-
-    def on_train_epoch_start(self) -> None:
-        """A probe's network answers as it does when evaluated."""
-        if not any(p.requires_grad for p in self.network.network.parameters()):
-            self.network.network.eval()
+        optimiser = torch.optim.AdamW(optimiser_groups(self.network, config, self.layer_decay))
+        return warm_cosine(optimiser, config.warmup_fraction, self.steps)
 
 
 class Epochs(Callback):
-    """Validates after each epoch, keeps the best network, saves the state, stops early."""
+    """Validates after each epoch, keeps the best network, saves the state, stops early.
+
+    All in one place, because the order decides whether a run that was killed replays exactly: what
+    comes after an epoch's last step is done before that step's state is saved.
+    """
 
     def __init__(
         self,
-        config: FinetuneTrainConfig,
+        recipe: FinetuneRecipe,
         out: Path,
         batches: ExampleLoader,
         validate: Validate,
         keep_best: KeepBest,
+        unfreezing: Unfreezing | None = None,
     ) -> None:
-        self.config, self.out, self.batches = config, out, batches
-        self.validate, self.keep_best = validate, keep_best
-        self.done = 0
-        self.best_epoch = 0
-        self.best: dict[str, float] = {}
+        self.config, self.out, self.batches = recipe.train, out, batches
+        self.validate, self.keep_best, self.unfreezing = validate, keep_best, unfreezing
+        self.seed = recipe.seed
+        self.drops = getattr(recipe.tuning, "dropout", 0.0) > 0
+        metric = self.config.metric
+        self.best = BestEpoch(metric, is_lower_better(metric), self.config.patience_epochs)
+        self.steps = 0  # of all epochs
+        self._saved_steps = self._begun = -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take no step where a resumed run had stopped early."""
-        trainer.should_stop = self._has_waited()
+        trainer.should_stop = self.best.has_waited()
+        self._saved_steps = self.steps
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin the epoch's own order; the engine leaves an iteration before its end."""
-        self.batches.begin(trainer.current_epoch)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do what the end of an epoch calls for."""
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Let move what moves in this epoch; a network that stays answers as when evaluated."""
         assert isinstance(pl_module, TaskModule)
-        network = pl_module.network
-        was_training = network.training
+        pl_module.epoch, pl_module.step = self.batches.epoch + 1, self.batches.step
+        if self._begun != self.batches.epoch:
+            self._begun = self.batches.epoch
+            if self.unfreezing is not None:
+                self.unfreezing.begin(self._begun)
+            inside = pl_module.network.network
+            inside.train(any(p.requires_grad for p in inside.parameters()))
+        if self.drops:
+            # The step's own random numbers: a resumed run has the same.
+            drawn = np.random.SeedSequence((self.seed, DROPOUT, self.steps)).generate_state(1)
+            torch.manual_seed(int(drawn[0]))
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Do what this step's place in its epoch calls for."""
+        assert isinstance(pl_module, TaskModule)
+        self.steps += 1
+        every = self.config.save_every_steps
+        if self.batches.step == len(self.batches):
+            self._end_epoch(trainer, pl_module)
+        elif trainer.received_sigterm or (every is not None and self.batches.step % every == 0):
+            self._save(trainer)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Save where SIGTERM came after the last step's end was dealt with."""
+        if isinstance(exception, SIGTERMException) and self._saved_steps != self.steps:
+            self._save(trainer)
+
+    def _end_epoch(self, trainer: Trainer, module: TaskModule) -> None:
+        """Validate, keep the network if it is the best, save the state, stop if it is time to."""
+        network = module.network
         network.eval()
         with torch.no_grad():
             found = dict(self.validate(network))
-        network.train(was_training)
-        self.done += 1
+        network.train()
+        is_best = self.best.offer(found)
+        named = {f"validation_{name}": value for name, value in found.items()}
         for logger in trainer.loggers:
-            named = {f"validation_{name}": value for name, value in found.items()}
-            logger.log_metrics(named, step=trainer.global_step)
-        if self._is_better(found):
-            self.best, self.best_epoch = found, self.done
-            self.keep_best(network, self.done, found)
-        trainer.save_checkpoint(resume_folder(self.out, self.done))
+            logger.log_metrics({**named, "epoch": float(self.best.done)}, step=trainer.global_step)
+        if is_best:
+            self.keep_best(network, self.best.done, found)
+        self._save(trainer)
+        trainer.should_stop = trainer.should_stop or self.best.has_waited()
+
+    def _save(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(resume_folder(self.out, self.steps))
+        self._saved_steps = self.steps
         prune_resume_folders(self.out)
-        trainer.should_stop = trainer.should_stop or self._has_waited()
-
-    def _has_waited(self) -> bool:
-        """Whether there have been as many epochs without gain as patience allows."""
-        patience = self.config.patience_epochs
-        return patience is not None and self.done - self.best_epoch >= patience
-
-    def _is_better(self, found: Mapping[str, float]) -> bool:
-        metric = self.config.metric
-        if not self.best:
-            return True
-        if math.isnan(found[metric]):
-            return False
-        gain = found[metric] - self.best[metric]
-        return math.isnan(gain) or (gain < 0 if metric in LOWER_IS_BETTER else gain > 0)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what early stopping and the choice of the best depend on."""
-        return {"done": self.done, "best_epoch": self.best_epoch, "best": self.best}
+        return {"steps": self.steps, "best": self.best.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it back."""
-        self.done = state_dict["done"]
-        self.best_epoch, self.best = state_dict["best_epoch"], state_dict["best"]
+        self.steps = state_dict["steps"]
+        self.best.load_state_dict(state_dict["best"])
 
 
 def loss_of(

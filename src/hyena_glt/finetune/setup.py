@@ -1,0 +1,182 @@
+"""What a run of fine-tuning needs before it trains: all of it checked against the dataset."""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hyena_glt.checkpoint import finish_replacement, load_checkpoint
+from hyena_glt.config import (
+    CalibratedPatchConfig,
+    FinetuneRecipe,
+    LearnedPatchConfig,
+    ModelConfig,
+)
+from hyena_glt.config.tasks import MultilabelTaskConfig, PairTaskConfig, SignalTaskConfig
+from hyena_glt.data import Split
+from hyena_glt.data.examples import Augment, Dataset, Rows, strand_swaps
+from hyena_glt.errors import CheckpointError, RecipeError, StorageError
+from hyena_glt.finetune.answers import target_of
+from hyena_glt.io import replacing_file
+from hyena_glt.model import HyenaGLT, TaskNetwork
+from hyena_glt.objective.tasks import balanced_positive_weights, weights_of_classes
+from hyena_glt.tokenize import alphabet
+
+
+def check_fit(recipe: FinetuneRecipe, dataset: Dataset) -> None:
+    """Raise RecipeError where a dataset's labels aren't those that the task asks for."""
+    manifest = dataset.manifest
+    wanted = target_of(recipe.task)
+    if manifest.target != wanted:
+        raise RecipeError(
+            f"task.kind={recipe.task.kind} needs labels of kind {wanted}; {recipe.dataset} has "
+            f"{manifest.target}"
+        )
+    if manifest.pairs != isinstance(recipe.task, PairTaskConfig):
+        has = "pairs of sequences" if manifest.pairs else "one sequence an example"
+        raise RecipeError(f"task.kind={recipe.task.kind}: {recipe.dataset} has {has}")
+    if isinstance(recipe.task, SignalTaskConfig) and recipe.task.bin_bp != manifest.bin_bp:
+        raise RecipeError(
+            f"task.bin_bp={recipe.task.bin_bp}: {recipe.dataset} has bins of {manifest.bin_bp} bp"
+        )
+
+
+def check_counts(recipe: FinetuneRecipe, parts: Sequence[Rows]) -> None:
+    """Raise RecipeError, with the row, where a rate is to be learned of numbers below 0."""
+    task = recipe.task
+    asked = task.answer if isinstance(task, PairTaskConfig) else task
+    if getattr(asked, "likelihood", None) != "poisson":
+        return
+    for row in chain.from_iterable(parts):
+        if (np.asarray(row.target) < 0).any():
+            raise RecipeError(
+                f"{row.where}: found a number below 0, and likelihood=poisson is for counts; use "
+                "likelihood: gaussian"
+            )
+
+
+def answer_names(dataset: Dataset) -> tuple[str, ...]:
+    """Return what the answers are called: classes, numbers or tracks."""
+    return dataset.manifest.classes or dataset.manifest.names
+
+
+def build_network(recipe: FinetuneRecipe, dataset: Dataset) -> tuple[TaskNetwork, dict[str, Split]]:
+    """Return the network with a fresh head, and what a checkpoint's has seen of genomes."""
+    torch.manual_seed(recipe.seed)
+    modality = dataset.manifest.config.modality
+    splits: dict[str, Split] = {}
+    if recipe.init is None:
+        assert recipe.model is not None
+        _check_patches(recipe.model)
+        network = HyenaGLT(recipe.model, modality)
+    else:
+        found = load_checkpoint(Path(recipe.init))
+        if found.recipe.modality != modality:
+            raise CheckpointError(
+                f"{recipe.init}: is a model of {found.recipe.modality}, and {recipe.dataset} "
+                f"holds {modality}"
+            )
+        network = HyenaGLT(found.recipe.model, modality)
+        network.load_state_dict(found.weights)
+        splits = found.splits
+    return TaskNetwork(network, recipe.task, len(answer_names(dataset))), splits
+
+
+def _check_patches(model: ModelConfig) -> None:
+    """Raise RecipeError for a fresh network whose patches must be found on training data."""
+    for number, stage in enumerate(model.stages):
+        if isinstance(stage.patch, CalibratedPatchConfig | LearnedPatchConfig):
+            raise RecipeError(
+                f"model.stages.{number}.patch.kind={stage.patch.kind} is found while pretraining; "
+                "give init, a checkpoint with such patches, or use fixed, syncmer or none"
+            )
+
+
+def class_weights(recipe: FinetuneRecipe, dataset: Dataset) -> Tensor | None:
+    """Return what the task's weights of classes are, counted on the training part."""
+    task, names = recipe.task, answer_names(dataset)
+    counted = dataset.manifest.parts["train"]
+    counts = {name: counted.classes.get(name, 0) for name in names}
+    if isinstance(task, MultilabelTaskConfig):
+        if task.positive_weights is None:
+            return None
+        without = {name: counted.rows - count for name, count in counts.items()}
+        return balanced_positive_weights(counts, without).float()
+    asked = task.answer if isinstance(task, PairTaskConfig) else task
+    found = weights_of_classes(getattr(asked, "class_weights", None), counts)
+    return None if found is None else found.float()
+
+
+def augmentation(recipe: FinetuneRecipe, dataset: Dataset) -> Augment | None:
+    """Return what changes training examples; None where nothing does."""
+    asked, manifest = recipe.augment, dataset.manifest
+    if not (asked.reverse_complement or asked.shift_bp or asked.mutation):
+        return None
+    swaps = None
+    if asked.reverse_complement and manifest.target in ("bases", "signal"):
+        swaps = strand_swaps(answer_names(dataset))
+    return Augment(
+        alphabet(manifest.config.modality),
+        float(asked.reverse_complement),
+        asked.shift_bp,
+        float(asked.mutation),
+        swaps,
+        manifest.bin_bp,
+    )
+
+
+def held_rows(recipe: FinetuneRecipe, dataset: Dataset) -> Rows:
+    """Return the validation part. Raises RecipeError where there is none."""
+    rows = dataset.part("validation")
+    if not len(rows):
+        raise RecipeError(
+            f"{recipe.dataset}: has no validation part, which chooses the best epoch; prepare it "
+            "with a share for validation, such as --set split.validation=0.1"
+        )
+    return rows
+
+
+def check_metric(metric: str, measured: Mapping[str, float]) -> None:
+    """Raise RecipeError for a metric that validation doesn't measure."""
+    if metric not in measured:
+        raise RecipeError(
+            f"train.metric={metric}: validation measures no such; expected one of "
+            f"{', '.join(sorted(measured))}"
+        )
+
+
+def begin_run(out: Path, name: str, written: Mapping[str, Any], resume: bool) -> None:
+    """Write down in the file ``name`` what the run in ``out`` is; a resumed one must be the same.
+
+    Raises RecipeError where ``out`` holds a run already, or another one; CheckpointError where
+    there is none to resume.
+    """
+    record = out / name
+    # As text: the order of tasks is that of the weights in a state.
+    text = json.dumps(written, indent=2) + "\n"
+    if resume:
+        if not record.is_file():
+            raise CheckpointError(f"{out}: holds no run to resume; start it without --resume")
+        if record.read_text(encoding="utf-8") != text:
+            raise RecipeError(
+                f"{out}: was begun with another recipe or another dataset; resume with the same"
+            )
+        finish_replacement(out / "checkpoint")
+        return
+    for taken in (name, "checkpoint", "resume"):
+        if (out / taken).exists():
+            raise RecipeError(
+                f"{out}: holds a run already ({taken}); go on with --resume, or choose another "
+                "--out"
+            )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with replacing_file(record) as aside:
+            aside.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{out}: can't be written ({error.strerror}); choose another") from error

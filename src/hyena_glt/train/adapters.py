@@ -1,0 +1,114 @@
+"""Low-rank adapters beside linear layers (Hu et al. 2021), through the library peft."""
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hyena_glt.config.finetune import LoraTuningConfig
+from hyena_glt.errors import MissingExtraError, RecipeError
+
+_ADAPTER = "default"  # what peft calls the only one
+
+
+def add_adapters(network: nn.Module, config: LoraTuningConfig, seed: int) -> None:
+    """Put adapters beside linear layers of ``network``, in place; they change no answer yet.
+
+    Afterwards they are all that asks for a gradient. Their first weights are drawn from ``seed``.
+    Raises MissingExtraError where peft isn't installed, RecipeError for a target that is no linear
+    layer's name.
+    """
+    targets = adapted_layers(network, config)
+    adapted = _adapted_linear()
+    import peft
+
+    lora = peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=targets,
+    )
+    lora._register_custom_module({nn.Linear: adapted})
+    network.requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to draw
+        torch.manual_seed(seed)
+        # Not the network itself, in whose config peft would look for a language model.
+        peft.inject_adapter_in_model(lora, nn.ModuleDict({"network": network}))
+
+
+def adapted_layers(network: nn.Module, config: LoraTuningConfig) -> list[str]:
+    """Return the names of the linear layers that ``config`` puts adapters beside.
+
+    Raises RecipeError, with the names that there are, for a target that is none.
+    """
+    inside = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear)
+        and not name.startswith(("head.", "masked_head.", "entropy."))
+    ]
+    if config.targets is None:
+        return [name for name in inside if "blocks" in name.split(".")]
+    chosen: set[str] = set()
+    for target in config.targets:
+        found = [name for name in inside if f".{target}." in f".{name}."]
+        if not found:
+            raise RecipeError(
+                f"tuning.targets: no linear layer's name holds {target!r}; there are "
+                f"{', '.join(inside)}"
+            )
+        if chosen.issuperset(found):
+            raise RecipeError(
+                f"tuning.targets: {target!r} names no layer that the others don't; remove it"
+            )
+        chosen.update(found)
+    return [name for name in inside if name in chosen]
+
+
+def plain_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Return the network's weights, adapters added to the layers that they stand beside.
+
+    The names are those of a network without adapters; tensors are on the CPU, and copies.
+    """
+    weights = network.state_dict()
+    for name, module in network.named_modules():
+        if not hasattr(module, "lora_A"):
+            continue
+        layer: Any = module
+        weights = {key: t for key, t in weights.items() if not key.startswith(f"{name}.")}
+        weights[f"{name}.weight"] = layer.base_layer.weight + layer.get_delta_weight(_ADAPTER)
+        if layer.base_layer.bias is not None:
+            weights[f"{name}.bias"] = layer.base_layer.bias
+    return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+
+
+@cache
+def _adapted_linear() -> type[nn.Module]:
+    """Return peft's layer, but one whose ``weight`` is the sum.
+
+    Mixers multiply by the weight of a layer without calling it, where peft's own would go unheard.
+    """
+    try:
+        from peft.tuners.lora import Linear
+    except ImportError as error:
+        raise MissingExtraError(
+            "tuning.kind=lora needs the package peft, which isn't installed; "
+            'run: pip install "hyena-glt[lora]"'
+        ) from error
+
+    class AdaptedLinear(Linear):  # type: ignore[misc]  # of a library without types
+        @property
+        def weight(self) -> Tensor:
+            base: Tensor = self.base_layer.weight
+            a, b = self.lora_A[_ADAPTER].weight, self.lora_B[_ADAPTER].weight
+            # In full, as when added up for a checkpoint, whatever autocast is around it.
+            with torch.autocast(base.device.type, enabled=False):
+                seen = self.lora_dropout[_ADAPTER](torch.ones_like(base[0]))
+                whole: Tensor = base + b @ (a * seen) * self.scaling[_ADAPTER]
+            return whole
+
+        def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            return nn.functional.linear(x, self.weight, self.base_layer.bias)
+
+    return AdaptedLinear

@@ -1,0 +1,55 @@
+"""Lightning's trainer as fine-tuning uses it, for one task and for several."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from hyena_glt.config import FinetuneTrainConfig
+from hyena_glt.train.run import Device, quiet_engine
+from hyena_glt.train.saving import FolderIO, newest_resume_folder
+
+
+def run_engine(
+    module: LightningModule,
+    batches: Iterable[Any],
+    callback: Callback,
+    config: FinetuneTrainConfig,
+    out: Path,
+    *,
+    epochs: int,
+    resume: bool,
+    device: Device,
+    progress: bool,
+) -> bool:
+    """Train ``module`` for so many of the engine's epochs; return whether SIGTERM ended it.
+
+    With ``resume`` it goes on from the newest state in ``out``. Metrics go to ``out/metrics``.
+    """
+    with quiet_engine():
+        trainer = Trainer(
+            accelerator={"cpu": "cpu", "cuda": "gpu", "mps": "mps"}[device],
+            devices=1,
+            precision="bf16-mixed" if config.precision == "bf16" else "32-true",
+            max_epochs=epochs,
+            gradient_clip_val=config.clip_norm,
+            logger=[CSVLogger(out, name="metrics")],
+            log_every_n_steps=1,
+            callbacks=[callback],
+            plugins=[FolderIO()],
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            default_root_dir=out,
+        )
+        state = newest_resume_folder(out) if resume else None
+        try:
+            trainer.fit(module, batches, ckpt_path=state)
+        except SIGTERMException:
+            return True
+    return False

@@ -1,0 +1,372 @@
+"""Fine-tuning one network on several tasks: which batches a step takes, its loss, and the run."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from hyena_glt.config import FinetuneTrainConfig, MultitaskRecipe
+from hyena_glt.data.examples.batch import TaskBatch
+from hyena_glt.data.examples.loader import ExampleLoader
+from hyena_glt.data.examples.order import DROPOUT, TaskOrder
+from hyena_glt.errors import RecipeError, TrainingError
+from hyena_glt.model import HyenaGLT, TaskNetwork
+from hyena_glt.objective.balance import (
+    Balance,
+    DynamicAverage,
+    GradNorm,
+    UncertaintyWeights,
+    gradient_norms,
+)
+from hyena_glt.train.best import BestEpoch, is_lower_better
+from hyena_glt.train.engine import run_engine
+from hyena_glt.train.optimiser import warm_cosine
+from hyena_glt.train.run import Device
+from hyena_glt.train.saving import prune_resume_folders, resume_folder
+from hyena_glt.train.tasks import loss_of
+from hyena_glt.train.tuning import optimiser_groups, prepare_tuning
+
+
+class SharedNetwork(nn.Module):
+    """Networks of several tasks that are one but for their heads."""
+
+    def __init__(self, networks: Mapping[str, TaskNetwork]) -> None:
+        super().__init__()
+        self.tasks = tuple(networks)
+        # A list: a task's name may be that of a method.
+        self.networks = nn.ModuleList(networks.values())
+
+    @property
+    def shared(self) -> HyenaGLT:
+        """The network that all tasks read with."""
+        return self.of_task(self.tasks[0]).network
+
+    def of_task(self, name: str) -> TaskNetwork:
+        """Return the shared network with the head of the task ``name``."""
+        network = self.networks[self.tasks.index(name)]
+        assert isinstance(network, TaskNetwork)
+        return network
+
+    def moving(self) -> list[nn.Parameter]:
+        """Return the shared parameters that are trained."""
+        return [p for p in self.shared.parameters() if p.requires_grad]
+
+
+Validate = Callable[[SharedNetwork], Mapping[str, float]]  # "loss", and "TASK/METRIC" of each task
+KeepBest = Callable[[SharedNetwork, int, Mapping[str, float]], None]  # networks, epochs, metrics
+
+
+class MultitaskRun(NamedTuple):
+    """What a run did. ``weights`` are the tasks' as it ended."""
+
+    epochs: int
+    best_epoch: int
+    best: dict[str, float]
+    weights: dict[str, float]
+    stopped: Literal["finished", "early", "terminated"]
+
+
+class TaskTurns:
+    """Gives the batches of each step of an epoch, by task: that of one task, or one of each.
+
+    With an ``order`` an epoch has as many steps as all tasks have batches, and the order says whose
+    turn it is. Without, each step takes one of each, and there are as many as the largest task has
+    batches. Either way a task goes through its own examples again and again: where one epoch stops
+    the next goes on, and no example comes a second time before all have come once. What an epoch
+    takes depends on its number alone.
+
+    Raises RecipeError where ``order`` gives a task no step at all.
+    """
+
+    def __init__(self, loaders: Mapping[str, ExampleLoader], order: TaskOrder | None) -> None:
+        self._loaders, self._order = dict(loaders), order
+        sizes = {name: len(loader) for name, loader in loaders.items()}
+        if order is None:
+            self._steps = max(sizes.values())
+            self.counts = dict.fromkeys(sizes, self._steps)
+        else:
+            self._steps = sum(sizes.values())
+            self.counts = order.counts(self._steps)
+        for name, count in self.counts.items():
+            if not count:
+                raise RecipeError(
+                    f"sampler: task {name!r} has none of an epoch's {self._steps} steps; use a "
+                    "higher temperature, or kind: uniform"
+                )
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        """How many steps an epoch has."""
+        return self._steps
+
+    def begin(self, epoch: int) -> None:
+        """Go to the first step of ``epoch`` (from 0), wherever an iteration was broken off."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[dict[str, TaskBatch]]:
+        epoch = self._epoch
+        turns = None if self._order is None else self._order.tasks(epoch, self._steps)
+        streams = {
+            name: _stream(loader, epoch * self.counts[name])
+            for name, loader in self._loaders.items()
+        }
+        for step in range(self._steps):
+            names = self._loaders if turns is None else (turns[step],)
+            yield {name: next(streams[name]) for name in names}
+        self._epoch = epoch + 1
+
+
+def _stream(loader: ExampleLoader, taken: int) -> Iterator[TaskBatch]:
+    """Give the batches behind the first ``taken``, without an end."""
+    epoch, step = divmod(taken, len(loader))
+    loader.load_state_dict({**loader.state_dict(), "epoch": epoch, "step": step})
+    while True:
+        yield from loader
+
+
+def fit_tasks(
+    networks: SharedNetwork,
+    recipe: MultitaskRecipe,
+    batches: TaskTurns,
+    class_weights: Mapping[str, Tensor | None],
+    balance: Balance,
+    validate: Validate,
+    keep_best: KeepBest,
+    out: Path,
+    *,
+    resume: bool = False,
+    device: Device = "cpu",
+    progress: bool = False,
+) -> MultitaskRun:
+    """Train ``networks`` in place; ``keep_best`` is called at each epoch that is the best so far.
+
+    With ``resume`` the run goes on after the last epoch that was finished, and replays to the same
+    bits; one that has ended isn't trained further. Raises TrainingError for a loss that isn't
+    finite, or that the balance can't weigh.
+    """
+    config = recipe.train
+    weights = {n: None if w is None else w.to(device) for n, w in class_weights.items()}
+    module = MultitaskModule(networks, recipe, len(batches), weights, balance)
+    epochs = TaskEpochs(config, out, batches, validate, keep_best)
+    terminated = run_engine(
+        module,
+        batches,
+        epochs,
+        config,
+        out,
+        epochs=config.epochs,
+        resume=resume,
+        device=device,
+        progress=progress,
+    )
+    stopped: Literal["finished", "early", "terminated"] = "finished"
+    if terminated:
+        stopped = "terminated"
+    elif epochs.best.done < config.epochs:
+        stopped = "early"
+    best = epochs.best
+    return MultitaskRun(best.done, best.epoch, dict(best.metrics), module.task_weights(), stopped)
+
+
+def prepare_shared(networks: SharedNetwork, recipe: MultitaskRecipe) -> None:
+    """Freeze what stays, and put in adapters, once for all tasks.
+
+    Raises RecipeError for a part that isn't there and for a setting without effect, such as
+    gradnorm where nothing that tasks share is left to move; MissingExtraError where adapters need a
+    package that isn't installed.
+    """
+    first = networks.tasks[0]
+    prepare_tuning(networks.of_task(first), recipe.of_task(first))
+    if recipe.balance.kind == "gradnorm" and not networks.moving():
+        raise RecipeError(
+            "balance.kind=gradnorm weighs how tasks pull on shared weights, and tuning.freeze "
+            "keeps all of them; freeze fewer parts, or use balance.kind=fixed"
+        )
+
+
+class MultitaskModule(LightningModule):
+    """A thin adapter around networks with heads and the balance of their losses."""
+
+    sums: Tensor
+
+    def __init__(
+        self,
+        networks: SharedNetwork,
+        recipe: MultitaskRecipe,
+        epoch_steps: int,
+        class_weights: Mapping[str, Tensor | None],
+        balance: Balance,
+    ) -> None:
+        super().__init__()
+        self.networks, self.balance = networks, balance
+        self.recipe, self.config = recipe, recipe.train
+        self.epoch_steps, self.steps = epoch_steps, epoch_steps * recipe.train.epochs
+        self.class_weights = dict(class_weights)
+        # Of an epoch: each task's total loss, and the weight of its answers.
+        self.register_buffer("sums", torch.zeros(2, len(networks.tasks)), persistent=False)
+        self._pulls: tuple[Tensor, Tensor] | None = None
+
+    def training_step(self, batch: dict[str, TaskBatch], batch_idx: int) -> Tensor | None:
+        """Return the balanced loss in nats; None, and no step, where a task has no target."""
+        parts = []
+        for name, own in batch.items():
+            network = self.networks.of_task(name)
+            outputs = network(own.ids, own.length, own.alternative_ids, own.alternative_length)
+            parts.append(loss_of(network, outputs, own, self.class_weights[name]))
+        if any(part.weight == 0 for part in parts):
+            return None
+        losses = torch.stack([part.total / part.weight for part in parts])
+        for name, mean in zip(batch, losses.tolist(), strict=True):
+            if not math.isfinite(mean):
+                raise TrainingError(
+                    f"epoch {self.current_epoch + 1}, step {batch_idx + 1}: the loss of {name} is "
+                    f"{mean}; the checkpoints saved before hold no trace of it. Start again with a "
+                    "lower train.lr and train.head_lr"
+                )
+            self.log(f"loss_{name}", mean)
+        numbers = [self.networks.tasks.index(name) for name in batch]
+        self.sums[0, numbers] += torch.stack([part.total.detach() for part in parts]).to(self.sums)
+        self.sums[1, numbers] += torch.stack([part.weight for part in parts]).to(self.sums)
+        if isinstance(self.balance, GradNorm):
+            self._pulls = losses.detach(), gradient_norms(losses, self.networks.moving())
+        total = self._of_one(numbers[0], losses[0]) if len(batch) == 1 else self.balance(losses)
+        self.log("loss", total.detach(), prog_bar=True)
+        return total
+
+    def _of_one(self, task: int, loss: Tensor) -> Tensor:
+        """Return the balanced loss of a step that has one task's batch alone.
+
+        Of a penalty it is that task's part, or the others' would be learned from no loss.
+        """
+        total = self.balance.weights()[task] * loss
+        if isinstance(self.balance, UncertaintyWeights):
+            known = torch.ones_like(self.balance.fixed)
+            known[task] = loss.detach()
+            self.balance.check_positive(known)
+            total = total + (self.balance.fixed * self.balance.log_variance)[task]
+        return total
+
+    def on_after_backward(self) -> None:
+        """Move weights by how hard tasks have pulled."""
+        if isinstance(self.balance, GradNorm) and self._pulls is not None:
+            self.balance.update(*self._pulls)
+        self._pulls = None
+
+    def on_train_epoch_start(self) -> None:
+        """Count anew; a probe's network answers as it does when evaluated."""
+        self.sums.zero_()
+        self.networks.shared.train(bool(self.networks.moving()))
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Give the step its own random numbers: a resumed run has the same."""
+        if getattr(self.recipe.tuning, "dropout", 0.0) > 0:
+            step = self.current_epoch * self.epoch_steps + batch_idx
+            drawn = np.random.SeedSequence((self.recipe.seed, DROPOUT, step)).generate_state(1)
+            torch.manual_seed(int(drawn[0]))
+
+    def end_epoch(self) -> None:
+        """Move weights by how fast losses fall."""
+        if isinstance(self.balance, DynamicAverage):
+            self.balance.update(self.sums[0] / self.sums[1])
+
+    def task_weights(self) -> dict[str, float]:
+        """Return what each task's loss is multiplied with now."""
+        found = self.balance.weights().detach().tolist()
+        return dict(zip(self.networks.tasks, found, strict=True))
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW, heads and balance at the head's rate; warm-up, then a cosine to zero."""
+        config, first = self.config, self.networks.of_task(self.networks.tasks[0])
+        decay = getattr(self.recipe.tuning, "layer_decay", None)
+        groups = optimiser_groups(first, config, decay)
+        grouped = {id(p) for p in [*first.network.parameters(), *first.head.parameters()]}
+        others = [p for p in self.parameters() if id(p) not in grouped]
+        groups.append({"params": others, "lr": config.head_lr, "weight_decay": 0.0})
+        optimiser = torch.optim.AdamW(groups)
+        return warm_cosine(optimiser, config.warmup_fraction, self.steps)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save what tasks share once."""
+        again = self._again()
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {n: t for n, t in state.items() if not n.startswith(again)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Give it to each task."""
+        state, first = checkpoint["state_dict"], _shared_prefix(0)
+        shared = {n.removeprefix(first): t for n, t in state.items() if n.startswith(first)}
+        for prefix in self._again():
+            state.update({prefix + name: tensor for name, tensor in shared.items()})
+
+    def _again(self) -> tuple[str, ...]:
+        return tuple(_shared_prefix(number) for number in range(1, len(self.networks.tasks)))
+
+
+class TaskEpochs(Callback):
+    """Validates after each epoch, keeps the best networks, saves the state, stops early."""
+
+    def __init__(
+        self,
+        config: FinetuneTrainConfig,
+        out: Path,
+        batches: TaskTurns,
+        validate: Validate,
+        keep_best: KeepBest,
+    ) -> None:
+        self.config, self.out, self.batches = config, out, batches
+        self.validate, self.keep_best = validate, keep_best
+        self.best = BestEpoch(
+            config.metric, is_lower_better_of_task(config.metric), config.patience_epochs
+        )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take no step where a resumed run had stopped early."""
+        trainer.should_stop = self.best.has_waited()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the epoch's own order; the engine leaves an iteration before its end."""
+        self.batches.begin(trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do what the end of an epoch calls for."""
+        assert isinstance(pl_module, MultitaskModule)
+        pl_module.end_epoch()
+        networks = pl_module.networks
+        networks.eval()
+        with torch.no_grad():
+            found = dict(self.validate(networks))
+        networks.train()
+        is_best = self.best.offer(found)
+        named = {f"validation_{name}": value for name, value in found.items()}
+        named |= {f"weight_{name}": value for name, value in pl_module.task_weights().items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(named, step=trainer.global_step)
+        if is_best:
+            self.keep_best(networks, self.best.done, found)
+        trainer.save_checkpoint(resume_folder(self.out, self.best.done))
+        prune_resume_folders(self.out)
+        trainer.should_stop = trainer.should_stop or self.best.has_waited()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what early stopping and the choice of the best depend on."""
+        return self.best.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back."""
+        self.best.load_state_dict(state_dict)
+
+
+def is_lower_better_of_task(metric: str) -> bool:
+    """Return whether less is better of ``loss``, TASK/METRIC or TASK/METRIC/NUMBER."""
+    _, slash, of_task = metric.partition("/")
+    return is_lower_better(of_task if slash else metric)
+
+
+def _shared_prefix(number: int) -> str:
+    """Return how names of the shared network's tensors begin in task ``number``'s part."""
+    return f"networks.networks.{number}.network."

@@ -1,0 +1,175 @@
+"""Which parts of a network move, from which epoch on, and how fast."""
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor, nn
+
+from hyena_glt.config import FinetuneRecipe, FinetuneTrainConfig
+from hyena_glt.config.finetune import FullTuningConfig, LoraTuningConfig, UnfreezeConfig
+from hyena_glt.errors import RecipeError
+from hyena_glt.model import HyenaGLT, TaskNetwork
+from hyena_glt.model.hierarchy import Hierarchy
+from hyena_glt.train.adapters import add_adapters
+
+
+def freeze(network: TaskNetwork, recipe: FinetuneRecipe) -> None:
+    """Let no gradient into what the recipe keeps as it is, from the first epoch to the last.
+
+    Raises RecipeError where a name in ``tuning.freeze`` is no part's.
+    """
+    tuning = recipe.tuning
+    if not isinstance(tuning, FullTuningConfig):
+        network.network.requires_grad_(False)
+        return
+    for part in tuning.freeze:
+        for name in names_in(network.network, part, "tuning.freeze"):
+            network.network.get_parameter(name).requires_grad_(False)
+
+
+def prepare_tuning(network: TaskNetwork, recipe: FinetuneRecipe) -> "Unfreezing | None":
+    """Freeze what stays and put in adapters; return which parts move later, if some do.
+
+    Raises RecipeError for a part that isn't there and for a setting without effect,
+    MissingExtraError where adapters need a package that isn't installed.
+    """
+    freeze(network, recipe)
+    tuning = recipe.tuning
+    if isinstance(tuning, LoraTuningConfig):
+        add_adapters(network.network, tuning, recipe.seed)
+    if not isinstance(tuning, FullTuningConfig):
+        return None
+    unfreezing = None
+    if tuning.unfreeze is not None:
+        unfreezing = Unfreezing(network.network, tuning.unfreeze, tuning.freeze)
+    if tuning.layer_decay is not None and not any(
+        p.requires_grad for p in network.network.parameters()
+    ):
+        raise RecipeError("tuning.layer_decay has no effect: tuning.freeze lets no layer move")
+    return unfreezing
+
+
+def names_in(network: HyenaGLT, part: str, setting: str) -> list[str]:
+    """Return the names of the parameters of ``part``, which is the beginning of them.
+
+    A part ends where a name has a dot: blocks.1 isn't blocks.10. Raises RecipeError, which names
+    ``setting`` and parts that there are, where no parameter's name begins so.
+    """
+    names = [name for name, _ in network.named_parameters()]
+    found = [name for name in names if f"{name}.".startswith(f"{part}.")]
+    if not found:
+        parts = sorted({name.rpartition(".")[0] or name for name in names})
+        raise RecipeError(
+            f"{setting}: no parameter's name begins with {part!r}; there are "
+            f"{', '.join(parts[:12])} ..."
+        )
+    return found
+
+
+def layers_of(network: HyenaGLT) -> list[tuple[str, ...]]:
+    """Return the network's layers in the order in which they read: each the parts that it has.
+
+    The embedding first, the outermost decoder's last block last. Between them each block is a
+    layer, and so is each way from one rate to the next: in (pool, router) and out (norm, up, gate).
+    """
+    return [("embed",), *_inside(network.hierarchy, "hierarchy")]
+
+
+def _inside(hierarchy: Hierarchy, prefix: str) -> Iterator[tuple[str, ...]]:
+    def blocks(name: str, count: int) -> Iterator[tuple[str, ...]]:
+        return ((f"{prefix}.{name}.blocks.{number}",) for number in range(count))
+
+    yield from blocks("encoder", len(hierarchy.encoder.blocks))
+    yield (f"{prefix}.pool", f"{prefix}.router")
+    if isinstance(hierarchy.inner, Hierarchy):
+        yield from _inside(hierarchy.inner, f"{prefix}.inner")
+    else:
+        yield from blocks("inner", len(hierarchy.inner.blocks))
+    yield (f"{prefix}.inner_norm", f"{prefix}.up", f"{prefix}.gate")
+    yield from blocks("decoder", len(hierarchy.decoder.blocks))
+
+
+def layer_of_parameters(network: HyenaGLT) -> dict[str, int]:
+    """Return each parameter's layer, from 0, in the order of `layers_of`.
+
+    What is in none of them, such as a model of entropy, counts to the embedding.
+    """
+    found = dict.fromkeys((name for name, _ in network.named_parameters()), 0)
+    for number, parts in enumerate(layers_of(network)):
+        for name in found:
+            if f"{name}.".startswith(tuple(f"{part}." for part in parts)):
+                found[name] = number
+    return found
+
+
+class Unfreezing:
+    """Which parameters move from which epoch on: a pure function of the epoch.
+
+    Raises RecipeError for a part that isn't there, and for parts that are frozen or named without
+    effect.
+    """
+
+    def __init__(self, network: HyenaGLT, config: UnfreezeConfig, frozen: Sequence[str]) -> None:
+        self._parameters = dict(network.named_parameters())
+        kept = {name for part in frozen for name in names_in(network, part, "tuning.freeze")}
+        own_heads = {name for name, p in self._parameters.items() if not p.requires_grad} - kept
+        self._first: dict[str, int] = {}  # epoch, from 0, of each that ever moves
+        if config.steps is None:
+            assert config.every_epochs is not None
+            layers = layer_of_parameters(network)
+            last = max(layers.values())
+            self._first = {
+                name: (last - layer + 1) * config.every_epochs for name, layer in layers.items()
+            }
+        for number, step in enumerate(config.steps or ()):
+            for part in step.parts:
+                setting = f"tuning.unfreeze.steps.{number}.parts"
+                fresh = set(names_in(network, part, setting)) - own_heads - set(self._first)
+                if not fresh - kept:
+                    raise RecipeError(
+                        f"{setting}: {part!r} has no effect; what it names moves already, or stays "
+                        "by tuning.freeze or as a head of letters"
+                    )
+                self._first.update(dict.fromkeys(fresh, step.epoch - 1))
+        for part in frozen:
+            if self._first.keys().isdisjoint(names_in(network, part, "tuning.freeze")):
+                raise RecipeError(
+                    f"tuning.freeze: {part!r} has no effect, no step of tuning.unfreeze frees it"
+                )
+        for name in kept | own_heads:
+            self._first.pop(name, None)
+        for name in self._parameters.keys() - self._first.keys():
+            self._parameters[name].requires_grad_(False)
+
+    def begin(self, epoch: int) -> None:
+        """Let gradients into what moves in ``epoch`` (from 0), and into nothing else."""
+        for name, first in self._first.items():
+            self._parameters[name].requires_grad_(epoch >= first)
+
+
+def optimiser_groups(
+    network: TaskNetwork, config: FinetuneTrainConfig, layer_decay: float | None
+) -> list[dict[str, object]]:
+    """Return AdamW's groups of all that asks for a gradient: what decays and what doesn't, apart.
+
+    Matrices of linear layers decay, but not the head's, which has a rate of its own. With
+    ``layer_decay`` the layers follow each other from the embedding up, each at its own rate.
+    """
+    matrices = {id(m.weight) for m in network.modules() if isinstance(m, nn.Linear)}
+    inside = {name: p for name, p in network.network.named_parameters() if p.requires_grad}
+    layers = dict.fromkeys(inside, 0)
+    rates = [config.lr]
+    if layer_decay is not None:
+        layers = layer_of_parameters(network.network)
+        depth = max(layers.values()) + 1
+        rates = [config.lr * layer_decay ** (depth - layer) for layer in range(depth)]
+    groups: list[tuple[list[Tensor], float, float]] = []
+    for layer, rate in enumerate(rates):
+        own = [p for name, p in inside.items() if layers[name] == layer]
+        groups.append(([p for p in own if id(p) in matrices], rate, config.weight_decay))
+        groups.append(([p for p in own if id(p) not in matrices], rate, 0.0))
+    groups.append(([*network.head.parameters()], config.head_lr, 0.0))
+    return [
+        {"params": params, "lr": rate, "weight_decay": decay}
+        for params, rate, decay in groups
+        if params
+    ]

@@ -1,0 +1,515 @@
+"""What moves, when and how fast; which examples are held back; runs that go on within an epoch."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hyena_glt.checkpoint import (
+    Checkpoint,
+    Provenance,
+    load_checkpoint,
+    load_tree,
+    save_checkpoint,
+)
+from hyena_glt.checkpoint.tasks import build_task_network, load_task_checkpoint
+from hyena_glt.config import (
+    FinetuneTrainConfig,
+    finetune_recipe_from,
+    finetune_schema,
+    load_recipe,
+)
+from hyena_glt.config.finetune import LoraTuningConfig, UnfreezeConfig
+from hyena_glt.config.tasks import ClassificationTaskConfig
+from hyena_glt.data.examples import guess_dataset, open_dataset, prepare_dataset
+from hyena_glt.errors import HyenaGLTError, MissingExtraError, RecipeError
+from hyena_glt.finetune import finetune
+from hyena_glt.finetune.predict import Predictor, predict
+from hyena_glt.io.examples import Example
+from hyena_glt.model import HyenaGLT, TaskNetwork
+from hyena_glt.tokenize import BOS
+from hyena_glt.train import adapters, tasks
+from hyena_glt.train.tuning import Unfreezing, layers_of, optimiser_groups
+
+TINY = Path(__file__).parents[2] / "recipes" / "tiny.yaml"
+MODEL = {
+    "embed": {"exact_k": [2]},
+    "stages": [
+        {
+            "width": 16,
+            "mlp_width": 16,
+            "encoder": "S",
+            "patch": {"kind": "fixed", "size_bp": 4},
+            "decoder": "S",
+        }
+    ],
+    "backbone": {"width": 16, "mlp_width": 16, "layout": "SA"},
+    "mixers": {"A": {"heads": 2, "kv_heads": 1}},
+    "direction": "bidirectional",
+}
+BLOCKS = ("encoder.blocks.0", "inner.blocks.0", "inner.blocks.1", "decoder.blocks.0")
+EXAMPLES, BATCH, STEPS = 30, 8, 4  # of training
+
+
+@pytest.fixture(scope="module")
+def donor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a network whose backbone counts."""
+    changes = [f"model={MODEL}", "objective={kind: masked}"]
+    recipe = load_recipe(TINY, changes)
+    torch.manual_seed(4)
+    network = HyenaGLT(recipe.model, recipe.modality)
+    torch.nn.init.constant_(network.hierarchy.gate, 0.5)
+    provenance = Provenance(
+        command="none",
+        data_sha256={},
+        steps=1,
+        training_bases=1,
+        validation_bits_per_base=2.0,
+    )
+    folder = tmp_path_factory.mktemp("donor") / "checkpoint"
+    weights = network.state_dict()
+    save_checkpoint(
+        folder, Checkpoint(recipe=recipe, weights=weights, splits={}, provenance=provenance)
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 training examples of 10 to 39 bp, and 8 of validation, all of different lengths."""
+    folder = tmp_path_factory.mktemp("dataset")
+    rng = np.random.default_rng(0)
+    for part, lengths in (("train", range(10, 40)), ("dev", range(40, 48))):
+        lines = ["sequence,label"]
+        for row, length in enumerate(rng.permutation(lengths)):
+            lines.append("".join(rng.choice(list("ACGT"), int(length))) + f",{'ab'[row % 2]}")
+        (folder / f"{part}.csv").write_text("\n".join([*lines, ""]))
+    files = [str(folder / f"{part}.csv") for part in ("train", "dev")]
+    prepare_dataset(guess_dataset(files), folder / "dataset")
+    assert len(open_dataset(folder / "dataset").part("train")) == EXAMPLES
+    return folder / "dataset"
+
+
+def recipe_data(dataset: Path, donor: Path, **changes: Any) -> dict[str, Any]:
+    train = {"epochs": 3, "batch_examples": BATCH, "lr": 1e-2, **changes.pop("train", {})}
+    return {
+        "name": "test",
+        "seed": 1,
+        "dataset": str(dataset),
+        "init": str(donor),
+        "task": {"kind": "classification"},
+        "train": train,
+        **changes,
+    }
+
+
+class KilledError(Exception):
+    pass
+
+
+class Seen:
+    """The rows of each training step, and what happens after the one of the number ``after``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[list[int]] = []
+        self.after: int | None = None
+        self.signal: int | None = None
+        real = tasks.loss_of
+
+        def recorded(network: Any, outputs: Any, batch: Any, weights: Any) -> Any:
+            if torch.is_grad_enabled():
+                if len(self.steps) == self.after:
+                    if self.signal is None:
+                        raise KilledError
+                    os.kill(os.getpid(), self.signal)
+                self.steps.append(batch.rows.tolist())
+            return real(network, outputs, batch, weights)
+
+        monkeypatch.setattr(tasks, "loss_of", recorded)
+
+    def taken(self) -> list[list[int]]:
+        steps, self.steps = self.steps, []
+        return steps
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    return Seen(monkeypatch)
+
+
+def task_network() -> TaskNetwork:
+    recipe = finetune_recipe_from(
+        {**recipe_data(Path("d"), Path("c")), "init": None, "model": MODEL}, "test"
+    )
+    assert recipe.model is not None
+    torch.manual_seed(2)
+    network = TaskNetwork(
+        HyenaGLT(recipe.model, "dna"), ClassificationTaskConfig(kind="classification"), 2
+    )
+    torch.nn.init.constant_(network.network.hierarchy.gate, 0.5)
+    torch.nn.init.normal_(network.head.out.weight)
+    return network.eval()
+
+
+def lora(**settings: Any) -> LoraTuningConfig:
+    return LoraTuningConfig(kind="lora", **settings)
+
+
+IDS = torch.tensor([[BOS, *b"ACGTTGCATTTA"], [BOS, *b"GGGACCATTACG"]])
+LENGTH = torch.tensor([13, 13])
+
+
+def answers(network: TaskNetwork) -> torch.Tensor:
+    found: torch.Tensor = network(IDS, LENGTH)
+    return found
+
+
+def random_adapters(network: TaskNetwork) -> Iterator[torch.nn.Parameter]:
+    """The second matrix of each adapter, which begins at zero."""
+    for name, parameter in network.named_parameters():
+        if "lora_B" in name:
+            yield parameter
+
+
+def test_each_adapter_is_heard_and_the_sums_answer_alike() -> None:
+    network = task_network()
+    before = answers(network)
+    plain = network.state_dict().keys()
+    adapters.add_adapters(network.network, lora(rank=2, alpha=3), seed=0)
+    assert torch.equal(answers(network), before)  # none says anything yet
+    layers = adapters.adapted_layers(task_network().network, lora())
+    assert len([*random_adapters(network)]) == len(layers) == 4 * 4 + 1
+    for parameter in random_adapters(network):
+        with torch.no_grad():
+            parameter.normal_()
+            assert not torch.allclose(answers(network), before, atol=1e-5)
+            parameter.zero_()
+    with torch.no_grad():
+        for parameter in random_adapters(network):
+            parameter.normal_(std=0.1)
+    merged = task_network()
+    weights = adapters.plain_weights(network)
+    assert weights.keys() == plain
+    merged.load_state_dict(weights)
+    torch.testing.assert_close(answers(merged), answers(network), atol=1e-6, rtol=0)
+    assert not torch.allclose(answers(merged), before, atol=1e-2)
+
+
+def test_gradients_reach_adapters_and_head_alone() -> None:
+    network = task_network().train()
+    adapters.add_adapters(network.network, lora(dropout=0.5), seed=0)
+    with torch.no_grad():
+        for parameter in random_adapters(network):
+            parameter.normal_()
+    first, second = answers(network), answers(network)
+    assert not torch.equal(first, second)  # dropout
+    assert torch.equal(answers(network.eval()), answers(network))
+    answers(network.train()).square().sum().backward()
+    for name, parameter in network.named_parameters():
+        moves = "lora_" in name or name.startswith("head.")
+        assert (parameter.grad is not None) == moves, name
+        assert parameter.grad is None or parameter.grad.any(), name
+
+
+def test_targets_are_whole_parts_of_names() -> None:
+    network = task_network().network
+    assert adapters.adapted_layers(network, lora(targets=["hierarchy.pool", "mlp.down"])) == [
+        "hierarchy.encoder.blocks.0.mlp.down",
+        "hierarchy.pool",
+        "hierarchy.inner.blocks.0.mlp.down",
+        "hierarchy.inner.blocks.1.mlp.down",
+        "hierarchy.decoder.blocks.0.mlp.down",
+    ]
+    for target in ("own", "hierarchy.po", "embed", "head.out"):
+        with pytest.raises(RecipeError, match=rf"{target}'; there are hierarchy.encoder.blocks.0"):
+            adapters.adapted_layers(network, lora(targets=[target]))
+    with pytest.raises(RecipeError, match=r"'mlp' names no layer that the others don't"):
+        adapters.adapted_layers(network, lora(targets=["hierarchy", "mlp"]))
+
+
+def test_a_checkpoint_of_adapters_holds_plain_weights(
+    dataset: Path, donor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = recipe_data(dataset, donor, tuning={"kind": "lora", "rank": 2}, train={"epochs": 1})
+    recipe = finetune_recipe_from(data, "test")
+    finetune(recipe, tmp_path / "run")
+    found = load_task_checkpoint(tmp_path / "run/checkpoint")
+    before = {f"network.{name}": t for name, t in _weights(donor).items()}
+    adapted = adapters.adapted_layers(task_network().network, lora())
+    moved = {name for name, t in before.items() if not torch.equal(t, found.weights[name])}
+    assert moved == {f"network.{name}.weight" for name in adapted}
+    # From here on as where peft isn't installed.
+    monkeypatch.setitem(sys.modules, "peft", None)
+    monkeypatch.setitem(sys.modules, "peft.tuners.lora", None)
+    adapters._adapted_linear.cache_clear()
+    build_task_network(found)
+    (one,) = predict(Predictor([tmp_path / "run/checkpoint"]), [Example("a", b"ACGT", None, "1")])
+    assert one.values.sum() == pytest.approx(1)
+    with pytest.raises(MissingExtraError, match=r'pip install "hyena-glt\[lora\]"'):
+        finetune(recipe, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def _weights(donor: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(donor).weights
+
+
+def test_rates_fall_from_the_head_down() -> None:
+    network = task_network()
+    config = FinetuneTrainConfig(epochs=1, lr=0.1, head_lr=0.3, weight_decay=0.5)
+    names = {id(p): name for name, p in network.named_parameters()}
+    rates = {
+        names[id(p)].removeprefix("network."): (group["lr"], group["weight_decay"])
+        for group in optimiser_groups(network, config, 0.5)
+        for p in group["params"]  # type: ignore[attr-defined]
+    }
+    assert rates.keys() == {
+        name.removeprefix("network.") for name, p in network.named_parameters() if p.requires_grad
+    }
+    expected = {
+        "head.out.weight": (0.3, 0.0),
+        "hierarchy.decoder.blocks.0.mlp.down.weight": (0.05, 0.5),
+        "hierarchy.decoder.blocks.0.mlp_norm.weight": (0.05, 0.0),
+        "hierarchy.gate": (0.025, 0.0),
+        "hierarchy.up.weight": (0.025, 0.5),
+        "hierarchy.inner.blocks.1.mixer.query.weight": (0.0125, 0.5),
+        "hierarchy.inner.blocks.0.mlp.down.weight": (0.00625, 0.5),
+        "hierarchy.pool.bias": (0.003125, 0.0),
+        "hierarchy.encoder.blocks.0.mlp.down.weight": (0.0015625, 0.5),
+        "embed.symbol.weight": (0.00078125, 0.0),
+    }
+    for name, (rate, decay) in expected.items():
+        assert rates[name] == (pytest.approx(rate), decay), name
+    flat = optimiser_groups(network, config, None)
+    assert [(group["lr"], group["weight_decay"]) for group in flat] == [
+        (0.1, 0.5),
+        (0.1, 0.0),
+        (0.3, 0.0),
+    ]
+
+
+def test_layers_are_freed_from_the_last_block_down() -> None:
+    network = task_network().network
+    layers = [parts[0] for parts in layers_of(network)]
+    unfreezing = Unfreezing(network, UnfreezeConfig(every_epochs=2), ["hierarchy.up"])
+
+    def moving() -> set[str]:
+        names = [name for name, p in network.named_parameters() if p.requires_grad]
+        return {layer for layer in layers if any(f"{n}.".startswith(f"{layer}.") for n in names)}
+
+    counts = []
+    for epoch in (0, 1, 2, 3, 4, 6, 99):
+        unfreezing.begin(epoch)
+        assert moving() == set(layers[len(layers) - len(moving()) :])
+        counts.append(len(moving()))
+    assert counts == [0, 0, 1, 1, 2, 3, 7]
+    assert not network.get_parameter("hierarchy.up.weight").requires_grad
+    assert not network.get_parameter("head.out.weight").requires_grad
+
+
+UNFREEZE = {
+    "kind": "full",
+    "unfreeze": {
+        "steps": [
+            {"epoch": 2, "parts": ["hierarchy.decoder"]},
+            {"epoch": 3, "parts": ["hierarchy.inner", "embed"]},
+        ]
+    },
+}
+
+
+def test_parts_move_from_their_epoch_on(
+    dataset: Path, donor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: list[dict[str, torch.Tensor]] = []
+    real = tasks.Epochs._end_epoch
+
+    def recorded(self: Any, trainer: Any, module: Any) -> None:
+        states.append({k: t.clone() for k, t in module.network.network.state_dict().items()})
+        real(self, trainer, module)
+
+    monkeypatch.setattr(tasks.Epochs, "_end_epoch", recorded)
+    finetune(finetune_recipe_from(recipe_data(dataset, donor, tuning=UNFREEZE), "test"), tmp_path)
+    moved = [
+        {name.rsplit(".", 1)[0] for name, t in after.items() if not torch.equal(t, before[name])}
+        for before, after in zip([_weights(donor), *states], states, strict=False)
+    ]
+    first, second, third = (
+        {part for name in names for part in _PARTS if name.startswith(part)} for names in moved
+    )
+    assert not moved[0]
+    assert not first
+    assert second == {"hierarchy.decoder"}
+    assert third == {"hierarchy.decoder", "hierarchy.inner.", "embed"}
+    assert all(name.startswith(tuple(third)) for name in moved[2])
+
+
+_PARTS = ("embed", "hierarchy.encoder", "hierarchy.inner.", "hierarchy.pool", "hierarchy.decoder")
+
+
+def test_hard_examples_are_held_back(
+    dataset: Path, donor: Path, tmp_path: Path, seen: Seen
+) -> None:
+    data = recipe_data(
+        dataset,
+        donor,
+        tuning={"kind": "probe"},
+        curriculum={"by": "length", "from_share": 0.2, "until_epoch": 2},
+        train={"epochs": 4},
+    )
+    finetune(finetune_recipe_from(data, "test"), tmp_path / "run")
+    steps = seen.taken()
+    lengths = open_dataset(dataset).part("train").lengths()
+    epochs = [steps[:1], steps[1:4], steps[4:8], steps[8:]]  # 6, 18, 30 and 30 examples
+    found = [sorted(lengths[[row for step in epoch for row in step]]) for epoch in epochs]
+    assert found == [[*range(10, 16)], [*range(10, 28)], [*range(10, 40)], [*range(10, 40)]]
+
+
+def test_a_table_says_what_is_hard(dataset: Path, donor: Path, tmp_path: Path, seen: Seen) -> None:
+    rows = open_dataset(dataset).part("train")
+    hard = {row.name: -len(row.sequence) for row in rows}
+    table = tmp_path / "hard.tsv"
+
+    def write(numbers: dict[str, Any]) -> None:
+        lines = [f"{name}\t{number}" for name, number in numbers.items()]
+        table.write_text("\n".join(["name\tloss", *lines, ""]))
+
+    write(hard)
+    asked = {"by": "table", "path": str(table), "column": "loss"}
+    data = recipe_data(
+        dataset,
+        donor,
+        tuning={"kind": "probe"},
+        curriculum={**asked, "from_share": 0.2, "until_epoch": 1},
+        train={"epochs": 2},
+    )
+    recipe = finetune_recipe_from(data, "test")
+    finetune(recipe, tmp_path / "run")
+    (first, *_) = seen.taken()
+    assert sorted(rows.lengths()[first]) == [*range(34, 40)]
+    names = [*hard]
+    for numbers, message in (
+        (dict.fromkeys(names[1:], 1), f"no row for the training example '{names[0]}'"),
+        ({**hard, names[3]: "x"}, r"hard.tsv.*found 'x' in column 'loss', expected a number"),
+        (dict.fromkeys(names, 7), "all 30 training examples have 7 in .*none is easier"),
+    ):
+        write(numbers)
+        with pytest.raises(HyenaGLTError, match=message):
+            finetune(recipe, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "adapters": {"tuning": {"kind": "lora", "rank": 2, "dropout": 0.3}},
+    "all": {
+        "tuning": {**UNFREEZE, "layer_decay": 0.8},
+        "augment": {"mutation": 0.1},
+        "curriculum": {"by": "length", "from_share": 0.5, "until_epoch": 1},
+    },
+}
+
+
+@pytest.mark.parametrize("name", ["all", pytest.param("adapters", marks=pytest.mark.slow)])
+def test_a_run_killed_within_an_epoch_goes_on_to_the_same_bits(
+    dataset: Path, donor: Path, tmp_path: Path, seen: Seen, name: str
+) -> None:
+    data = recipe_data(
+        dataset,
+        donor,
+        **SETTINGS[name],
+        train={"metric": "accuracy", "save_every_steps": 2, "patience_epochs": 9},
+    )
+    recipe = finetune_recipe_from(data, "test")
+    whole = finetune(recipe, tmp_path / "whole")
+    expected = seen.taken()
+    steps = len(expected)
+    # In the second epoch, a step after a state was saved; in the third, at none, by SIGTERM.
+    second = steps - 2 * STEPS
+    seen.after = second + 3
+    with pytest.raises(KilledError):
+        finetune(recipe, tmp_path / "killed")
+    assert seen.taken() == expected[: second + 3]
+    seen.after = 2
+    seen.signal = signal.SIGTERM
+    stopped = finetune(recipe, tmp_path / "killed", resume=True)
+    assert stopped.stopped == "terminated"
+    assert seen.taken() == expected[second + 2 : second + 5]
+    seen.after = None
+    resumed = finetune(recipe, tmp_path / "killed", resume=True)
+    assert seen.taken() == expected[second + 5 :]
+    assert resumed.as_dict() | {"checkpoint": whole.checkpoint} == whole.as_dict()
+    assert finetune(recipe, tmp_path / "killed", resume=True) == resumed
+    assert not seen.taken()
+    _same_end(tmp_path / "whole", tmp_path / "killed")
+
+
+def _same_end(one: Path, other: Path) -> None:
+    ends = [
+        load_tree(max((out / "resume").glob("step-*")) / "state")["state_dict"]
+        for out in (one, other)
+    ]
+    for name, tensor in ends[0].items():
+        assert torch.equal(tensor, ends[1][name]), name
+    kept = [load_task_checkpoint(out / "checkpoint") for out in (one, other)]
+    assert kept[0].provenance.epochs == kept[1].provenance.epochs
+    for name, tensor in kept[0].weights.items():
+        assert torch.equal(tensor, kept[1].weights[name]), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tuning": {"kind": "lora", "targets": ["q_proj"]}}, "holds 'q_proj'; there are hier"),
+        ({"tuning": {"kind": "full", "layer_decay": 1}}, "tuning.layer_decay: .*less than 1"),
+        (
+            {"tuning": {"kind": "full", "layer_decay": 0.9, "freeze": ["embed", "hierarchy"]}},
+            "layer_decay has no effect",
+        ),
+        ({"tuning": {"kind": "full", "freeze": ["hierarchy.inner.block"]}}, "begins with 'hier"),
+        ({"tuning": {"kind": "full", "unfreeze": {}}}, "every_epochs, a rule, or steps, a list"),
+        ({"tuning": {"kind": "full", "unfreeze": {"every_epochs": 3}}}, "in epoch 4, and .* is 3"),
+        ({"tuning": {"kind": "lora", "unfreeze": {"every_epochs": 1}}}, "unfreeze: unknown key"),
+        ({"unfreeze": [(1, "decoders")]}, "steps.0.parts: no parameter's name begins with 'decod"),
+        ({"unfreeze": [(2, "embed"), (4, "hierarchy")]}, "frees parts in epoch 4"),
+        ({"unfreeze": [(2, "embed"), (2, "hierarchy")]}, "epochs must rise"),
+        ({"unfreeze": [(2, "hierarchy"), (3, "hierarchy.up")]}, "'hierarchy.up' has no effect"),
+        ({"unfreeze": [(2, "head")]}, "'head' has no effect"),
+        ({"unfreeze": [(2, "embed")], "freeze": ["embed"]}, "'embed' has no effect"),
+        ({"unfreeze": [(2, "embed")], "freeze": ["hierarchy"]}, "no step of tuning.unfreeze frees"),
+        ({"curriculum": ("length", 0.5, 3)}, "no epoch would take all examples"),
+        ({"curriculum": ("length", 0.99, 1)}, "from_share=0.99 has no effect"),
+        ({"curriculum": ("length", 1, 1)}, "from_share: .*less than 1"),
+        ({"curriculum": ("loss", 0.5, 1)}, "expected one of 'length', 'table'"),
+        ({"train": {"save_every_steps": 4}}, "has no effect: an epoch has 4 steps"),
+    ],
+)
+def test_settings_without_effect_are_refused(
+    dataset: Path, donor: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    if "unfreeze" in changes:
+        steps = [{"epoch": epoch, "parts": [part]} for epoch, part in changes["unfreeze"]]
+        tuning = {"kind": "full", "unfreeze": {"steps": steps}, "freeze": changes.get("freeze", [])}
+        changes = {"tuning": tuning}
+    if "curriculum" in changes:
+        names = ("by", "from_share", "until_epoch")
+        changes = {"curriculum": dict(zip(names, changes["curriculum"], strict=True))}
+    data = recipe_data(dataset, donor, **changes)
+    with pytest.raises(HyenaGLTError, match=message):
+        finetune(finetune_recipe_from(data, "test"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_schema_explains_each_setting() -> None:
+    definitions = finetune_schema()["$defs"]
+    named = ("FullTuning", "LoraTuning", "Unfreeze", "UnfreezeStep", "LengthCurriculum")
+    for name in (*named, "TableCurriculum"):
+        for key, field in definitions[f"{name}Config"]["properties"].items():
+            assert "description" in field or "const" in field, f"{name}.{key}"
+    assert "description" in definitions["FinetuneRecipe"]["properties"]["curriculum"]
+    assert "description" in definitions["FinetuneTrainConfig"]["properties"]["save_every_steps"]
