@@ -7,6 +7,7 @@ import pytest
 import torch
 
 
+@pytest.mark.slow
 def test_every_variant_takes_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_step, "WARM_BP", 64)  # within a segment: all start alike
     found = [long_step.measure(name, 300, 128, "fp32") for name in long_step.VARIANTS]
@@ -15,6 +16,7 @@ def test_every_variant_takes_the_same_step(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(each["peak_mib"] >= each["before_mib"] > 100 for each in found)
 
 
+@pytest.mark.slow
 def test_gradients_are_compared_in_both_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_step, "CHECKED_BP", 300)
     monkeypatch.setattr(long_step, "CHECKED_SEGMENT_BP", 77)

@@ -117,6 +117,7 @@ def batches(count: int) -> list[Batch]:
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     recipe = quality.recipe_of("1e-3", 1, 4)
     steps = batches(4)
@@ -167,6 +168,7 @@ def test_a_slope_is_the_power_of_the_length() -> None:
     assert plots.slope([(1.0, 2.0)]) is None
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_drawn_only_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

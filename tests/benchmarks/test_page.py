@@ -96,6 +96,7 @@ def test_a_slower_rule_is_read_where_the_reference_had_ended() -> None:
     assert row == f"| `budget` | 3 | {' | '.join(expected)} | -0.0200 [-0.0200, -0.0200] |"
 
 
+@pytest.mark.slow
 def test_without_arguments_the_state_is_printed() -> None:
     script = Path(__file__).parents[2] / "benchmarks" / "patchers.py"
     done = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)

@@ -58,6 +58,7 @@ def test_every_arm_costs_what_the_reference_does(plan: dict[str, Any]) -> None:
         assert arm["of_reference"] == 1
 
 
+@pytest.mark.slow
 def test_every_cell_has_a_recipe_that_is_whole(plan: dict[str, Any]) -> None:
     for cell in all_cells():
         for rule in RULES:

@@ -426,7 +426,7 @@ def test_the_exit_code_is_that_of_the_worst(
 
 def test_every_benchmark_is_in_the_short_run_and_takes_a_file() -> None:
     scripts = {path.stem for path in BENCHMARKS.glob("*.py")}
-    others = {"patchers", "plots", "quality", "speculation", "speed"}
+    others = {"patchers", "plots", "quality", "speculation", "speed", "tasks"}
     assert scripts - set(short_forms.HEADLINES) == others
     for name in short_forms.HEADLINES:
         assert "add_out(parser)" in (BENCHMARKS / f"{name}.py").read_text(), name
@@ -451,6 +451,7 @@ def test_headlines_are_what_the_json_says() -> None:
     }
 
 
+@pytest.mark.slow
 def test_operators_and_streams_are_drawn(tmp_path: Path) -> None:
     for name in ("operators", "stream"):
         show(KEPT[name], tmp_path / f"{name}.json")

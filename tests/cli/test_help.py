@@ -12,7 +12,7 @@ from cli.asking import Run
 SCORE = ["score", "score fasta", "score vcf", "score saturation"]
 PATCH = ["patch", "patch map", "patch calibrate"]
 DATA = ["data", "data inspect", "data prepare"]
-TASKS = ["finetune", "predict", "evaluate"]
+TASKS = ["finetune", "sweep", "predict", "evaluate", "rank", "benchmark"]
 VERBS = ["", "train", "info", *SCORE, *PATCH, *DATA, *TASKS, "embed", "generate", "schema", "demo"]
 SLOW = {"torch", "lightning", "numpy", "pysam", "matplotlib", "hyena_glt.config"}
 LOADED = """

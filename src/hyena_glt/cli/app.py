@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from hyena_glt import __version__
+from hyena_glt.cli.benchmark import benchmark
 from hyena_glt.cli.data import inspect, prepare
 from hyena_glt.cli.demo import demo
 from hyena_glt.cli.embed import embed
@@ -15,9 +16,11 @@ from hyena_glt.cli.finetune import finetune, predict
 from hyena_glt.cli.generate import generate
 from hyena_glt.cli.info import info
 from hyena_glt.cli.patch import MapByDefault, calibrate, draw
+from hyena_glt.cli.rank import rank
 from hyena_glt.cli.score import fasta
 from hyena_glt.cli.score_saturation import saturation
 from hyena_glt.cli.score_vcf import vcf
+from hyena_glt.cli.sweep import sweep
 from hyena_glt.cli.train import train
 from hyena_glt.cli.verbs import Verbs
 
@@ -47,6 +50,9 @@ data_app.command()(prepare)
 app.command()(finetune)
 app.command()(predict)
 app.command()(evaluate)
+app.command()(benchmark)
+app.command()(rank)
+app.command()(sweep)
 app.command()(embed)
 app.command()(generate)
 
@@ -78,8 +84,8 @@ def data() -> None:
 @app.command()
 def schema(
     of: Annotated[
-        Literal["recipe", "data", "finetune"],
-        typer.Argument(help="Of 'train', of the YAML that 'data' takes, or of 'finetune'."),
+        Literal["recipe", "data", "finetune", "sweep", "suite"],
+        typer.Argument(help="Of what 'train', 'data', 'finetune', 'sweep' or 'benchmark' takes."),
     ] = "recipe",
 ) -> None:
     """Print a JSON schema, with which editors complete and check YAML.
@@ -87,11 +93,15 @@ def schema(
     Example: hyena-glt schema > recipe.schema.json
     """
     from hyena_glt import config
+    from hyena_glt.config.suites import suite_schema
+    from hyena_glt.config.sweep import sweep_schema
 
     schemas = {
         "recipe": config.recipe_schema,
         "data": config.dataset_schema,
         "finetune": config.finetune_schema,
+        "sweep": sweep_schema,
+        "suite": suite_schema,
     }
     typer.echo(json.dumps(schemas[of](), indent=2))
 

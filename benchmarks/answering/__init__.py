@@ -1,0 +1,1 @@
+"""What our own networks answer on every labelled set: plan, runs and page."""

@@ -1,0 +1,112 @@
+"""The list of runs, written down before the first one.
+
+A cell is a network to pretrain, a set to answer from one start (its seeds together), or variants
+scored by a pretrained network that saw no label. Names tell the three apart by their first part.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+PLAN_PATH = RESULTS / "tasks.plan.json"
+
+PRETRAINED = ("causal", "bidirectional")
+RECIPES = {name: f"recipes/pretraining/{name}.yaml" for name in PRETRAINED}
+# A fresh network has the shape of the one named here. Floors read the same rows, pretrained or not.
+FRESH = "bidirectional"
+FLOORS = ("kmer", "onehot")
+STARTS = ("floors", "scratch", *PRETRAINED)
+SEEDS = 3
+# A run of fine-tuning reads so many bases of training, in whole epochs, and some three minutes on
+# one core; a set that is read less than once in them is read once.
+BASES_A_RUN = 3_000_000
+MOST_EPOCHS = 20
+TUNING = {
+    "scratch": {"train.lr": 1e-3, "train.head_lr": 1e-3},
+    "causal": {"train.lr": 3e-4, "train.head_lr": 1e-3},
+    "bidirectional": {"train.lr": 3e-4, "train.head_lr": 1e-3},
+}
+# Suites of hyena-glt, and their sets whose files the data folder has. coding_ecoli, whose test
+# windows lie all over the genome, is not among them: genes has the held-out tenth instead.
+SETS: dict[str, tuple[str, ...]] = {
+    "gue": (
+        *("prom_core_all", "prom_core_notata", "prom_core_tata", "prom_300_tata"),
+        *("tf/0", "tf/1", "tf/2", "mouse/0", "mouse/2"),
+    ),
+    "genomic_benchmarks": ("human_enhancers_cohn_chr20X",),
+    "mpra": ("dream_yeast", "deepstarr", "lentimpra", "saturation_promoters"),
+    "variant_effects": ("brca1_loss_of_function", "brca1_function_score"),
+    "annotation": (
+        *("splicing_arabidopsis", "splicing_worm", "coding_arabidopsis_1pct"),
+        *("coding_worm_1pct", "coding_fly_1pct"),
+    ),
+    "other": (
+        *("uci_splice", "uci_promoters", "cnnprom_ecoli", "cnnprom_bacillus"),
+        *("cnnprom_arabidopsis_tata", "cnnprom_arabidopsis_non_tata", "cnnprom_mouse_tata"),
+        *("tf_peaks", "nrc_rfam", "mpsa"),
+    ),
+    "genes": ("ecoli_heldout_tenth", "yeast_chrXV"),
+}
+# Whose test sequences were read in pretraining, without labels: said beside their results.
+SEEN_UNLABELLED = ("other/cnnprom_ecoli",)
+ZERO_SHOT = ("brca1",)
+
+
+class Cell(NamedTuple):
+    """``pretrain/START``, ``zero_shot/START/VARIANTS`` or ``SUITE/START/SET``."""
+
+    kind: str  # pretrain, zero_shot, or a suite
+    start: str
+    what: str  # a set or variants; of pretraining nothing
+
+    @property
+    def name(self) -> str:
+        """The cell's name."""
+        return "/".join(part for part in self if part)
+
+    @classmethod
+    def of(cls, name: str) -> "Cell":
+        """Return the cell of that name."""
+        kind, start, *what = name.split("/", 2)
+        return cls(kind, start, "".join(what))
+
+
+def all_cells() -> list[Cell]:
+    """Return every cell, in the order of running: what others begin with comes first."""
+    cells = [Cell("pretrain", start, "") for start in PRETRAINED]
+    cells += [Cell("zero_shot", start, what) for what in ZERO_SHOT for start in PRETRAINED]
+    cells += [
+        Cell(suite, start, name)
+        for suite, names in SETS.items()
+        for name in names
+        for start in STARTS
+    ]
+    return cells
+
+
+def make_plan() -> dict[str, Any]:
+    """Return what decides the results, as plain data."""
+    recipes = {name: (ROOT / path).read_text(encoding="utf-8") for name, path in RECIPES.items()}
+    bed = ROOT / "recipes" / "pretraining" / "evaluation.bed"
+    plan = {
+        "recipes": recipes,
+        "evaluation_bed_sha256": hashlib.sha256(bed.read_bytes()).hexdigest(),
+        "fresh": FRESH,
+        "floors": FLOORS,
+        "seeds": SEEDS,
+        "bases_a_run": BASES_A_RUN,
+        "most_epochs": MOST_EPOCHS,
+        "tuning": TUNING,
+        "seen_unlabelled": SEEN_UNLABELLED,
+        "cells": [cell.name for cell in all_cells()],
+    }
+    as_data: dict[str, Any] = json.loads(json.dumps(plan))
+    return as_data
+
+
+def epochs_for(training_bases: int) -> int:
+    """Return in how many epochs a run reads BASES_A_RUN, from 1 to MOST_EPOCHS."""
+    return max(1, min(MOST_EPOCHS, round(BASES_A_RUN / max(1, training_bases))))

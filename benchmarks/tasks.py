@@ -1,0 +1,273 @@
+"""What pretraining gives on labelled sets: the plan, its runs, and the page.
+
+    python benchmarks/tasks.py                        # prints what has been run, JSON
+    python benchmarks/tasks.py plan                   # writes the plan down, before the first run
+    python benchmarks/tasks.py pretrain [--jobs 2]    # the two recipes, some two hours each
+    python benchmarks/tasks.py run [--jobs 2] [--only REGEX] [--minutes N]
+    python benchmarks/tasks.py report                 # writes docs/results/tasks.md
+
+A cell is a network to pretrain, a set of `hyena-glt benchmark` from one start with all its seeds,
+or BRCA1's variants without a label. A run goes on where it was stopped, and a finished cell is kept
+in benchmarks/results/tasks.json right away. The data folder is $HYENA_GLT_DATA or ../shared/data.
+``--trial BASES`` pretrains and fine-tunes on so many bases: its results stay in runs/.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from answering.genes import gene_suite
+from answering.page import page_text
+from answering.plan import (
+    BASES_A_RUN,
+    FRESH,
+    PLAN_PATH,
+    RECIPES,
+    RESULTS,
+    ROOT,
+    SEEDS,
+    STARTS,
+    TUNING,
+    Cell,
+    epochs_for,
+    make_plan,
+)
+from patching.cells import data_folder, machine, read_plan
+from patching.plan import plan_sha256
+from patching.results import PlanError, add_result, locked, read_results
+from patching.running import launcher, run_side_by_side
+
+from hyena_glt.checkpoint import build_network, load_checkpoint
+from hyena_glt.config import Recipe, load_recipe
+from hyena_glt.config.suites import SetConfig, SuiteConfig
+from hyena_glt.errors import HyenaGLTError
+from hyena_glt.io import replacing_file
+from hyena_glt.model.account import count_parameters
+from hyena_glt.suites import BenchmarkOptions, load_suite, run_suite
+from hyena_glt.suites.datasets import prepared
+from hyena_glt.train import train
+from hyena_glt.train.record import holds_run
+
+PAGE_PATH = ROOT / "docs" / "results" / "tasks.md"
+STOPPED = 75  # exit status of a cell that was stopped and can be gone on from (EX_TEMPFAIL)
+
+
+class Place(NamedTuple):
+    """Where results are kept and cells work; a trial works beside."""
+
+    results: Path
+    work: Path
+    trial_bases: int | None
+
+    def folder(self, cell: Cell) -> Path:
+        """Return where a cell works."""
+        return self.work / cell.name
+
+    def checkpoint(self, start: str) -> Path:
+        """Return a pretrained network. Raises PlanError while there is none."""
+        found = self.folder(Cell("pretrain", start, "")) / "checkpoint"
+        if not found.is_dir():
+            raise PlanError(f"{found}: no such checkpoint; 'tasks.py pretrain' trains it")
+        return found
+
+
+def place(trial_bases: int | None) -> Place:
+    """Return the place of the plan itself, or of a trial of it."""
+    if trial_bases is None:
+        return Place(RESULTS / "tasks.json", ROOT / "runs" / "tasks", None)
+    work = ROOT / "runs" / f"tasks-trial-{trial_bases}"
+    return Place(work / "results.json", work, trial_bases)
+
+
+def pretraining_recipe(start: str, trial_bases: int | None) -> Recipe:
+    """Return a recipe of pretraining, its genomes in the data folder."""
+    recipe = load_recipe(ROOT / RECIPES[start])
+    assert recipe.data.mixture is not None
+    bed = ROOT / "recipes" / "pretraining" / "evaluation.bed"
+    changes = [f"data.reserved.bed={json.dumps(str(bed))}"]
+    for number, source in enumerate(recipe.data.mixture):
+        # A recipe names files as they lie beside the project: folder and file are the last two.
+        path = data_folder().joinpath(*Path(source.genome).parts[-2:])
+        changes.append(f"data.mixture.{number}.genome={json.dumps(str(path))}")
+    if trial_bases is not None:
+        changes += [f"train.bases={trial_bases}", "train.validation_bases=20000"]
+    return load_recipe(ROOT / RECIPES[start], changes)
+
+
+def pretrain(cell: Cell, here: Place) -> dict[str, Any] | None:
+    """Train one network; return what is kept of it, or None where a signal ended it before."""
+    out = here.folder(cell)
+    recipe = pretraining_recipe(cell.start, here.trial_bases)
+    report = train(recipe, out, resume=holds_run(out), command=f"tasks.py {cell.name}")
+    if report.stopped == "terminated":
+        return None
+    network = build_network(load_checkpoint(out / "checkpoint"))
+    count = count_parameters(network)
+    return {
+        "validation_bits_per_base": report.validation_bits_per_base,
+        "training_bases": report.training_bases,
+        "training_s": round(report.seconds, 1),
+        "parameters": count.total,
+        "table_parameters": count.tables,
+    }
+
+
+def answer_set(cell: Cell, here: Place, minutes: float | None) -> dict[str, Any] | None:
+    """Answer one set from one start, with all seeds; None where time or a signal ended it."""
+    out = here.folder(cell)
+    suite, each = set_of(cell, here.work)
+    train_bases = prepared(each, 0, data_folder(), out).manifest.parts["train"].bases
+    epochs = 1 if here.trial_bases is not None else epochs_for(train_bases)
+    changes = [f"train.epochs={epochs}"]
+    floors = cell.start == "floors"
+    if not floors:
+        changes += [f"{key}={value}" for key, value in TUNING[cell.start].items()]
+    if cell.start == "scratch":
+        model = pretraining_recipe(FRESH, None).model.model_dump(mode="json")
+        changes.append(f"model={json.dumps(model)}")
+    options = BenchmarkOptions(
+        data=data_folder(),
+        out=out,
+        seeds=SEEDS if here.trial_bases is None else 1,
+        contenders=("kmer", "onehot") if floors else ("ours",),
+        only=f"^{re.escape(each.name)}$",
+        minutes=minutes,
+        init=None if cell.start in ("floors", "scratch") else here.checkpoint(cell.start),
+        overrides=changes,
+        command=f"tasks.py {cell.name}",
+    )
+    results, terminated = run_suite(suite, options)
+    if terminated or any(found.reason.startswith("out of time") for found in results.not_run):
+        return None
+    kept = results.as_dict()
+    return {
+        "metric": each.metrics[0],
+        "epochs": epochs,
+        "cells": kept["cells"],
+        "not_run": kept["not_run"],
+    }
+
+
+def set_of(cell: Cell, work: Path) -> tuple[SuiteConfig, SetConfig]:
+    """Return a cell's suite and set. Raises PlanError where the suite has no such set any more."""
+    if cell.kind == "genes":
+        suite = gene_suite(data_folder(), work / cell.name / "genome")
+    else:
+        suite = load_suite(cell.kind)
+    for each in suite.sets:
+        if each.name == cell.what:
+            return suite, each
+    raise PlanError(f"{cell.name}: suite {suite.name} has no set {cell.what}; write another plan")
+
+
+def zero_shot(cell: Cell, here: Place) -> dict[str, Any]:
+    """Return how a pretrained network ranks variants whose labels it never saw."""
+    script = ROOT / "scripts" / "brca1_sge.py"
+    asked = [str(here.checkpoint(cell.start)), "--data", str(data_folder())]
+    done = subprocess.run(
+        [sys.executable, str(script), *asked], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise PlanError(f"{cell.name}: {done.stderr.strip() or 'failed without a word'}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def run_cell(cell: Cell, plan: Mapping[str, Any], here: Place, minutes: float | None) -> bool:
+    """Run ``cell`` and keep its result, once; false where it was stopped before its end."""
+    checksum = plan_sha256(plan)
+    with locked(here.work / f"{cell.name.replace('/', '-')}.lock", wait=False) as mine:
+        if not mine or cell.name in read_results(here.results, checksum):
+            return True
+        torch.set_num_threads(1)
+        if cell.kind == "pretrain":
+            result = pretrain(cell, here)
+        elif cell.kind == "zero_shot":
+            result = zero_shot(cell, here)
+        else:
+            result = answer_set(cell, here, minutes)
+        if result is None:
+            return False
+        result["machine"] = machine("cpu")
+        add_result(here.results, here.work / "results.lock", checksum, cell.name, result)
+    return True
+
+
+def waiting(plan: Mapping[str, Any], here: Place, action: str, only: str) -> list[str]:
+    """Return the cells of an action that aren't done, in the plan's order."""
+    done = read_results(here.results, plan_sha256(plan))
+    return [
+        name
+        for name in plan["cells"]
+        if name not in done
+        and (Cell.of(name).kind == "pretrain") == (action == "pretrain")
+        and re.search(only, name)
+    ]
+
+
+def state(plan: Mapping[str, Any], here: Place) -> dict[str, Any]:
+    """Return the plan in short, and how many cells of each kind are done."""
+    done = read_results(here.results, plan_sha256(plan))
+    kinds: dict[str, dict[str, int]] = {}
+    for name in plan["cells"]:
+        about = kinds.setdefault(Cell.of(name).kind, {"cells": 0, "done": 0})
+        about["cells"] += 1
+        about["done"] += name in done
+    return {"starts": STARTS, "seeds": SEEDS, "bases_a_run": BASES_A_RUN, "cells": kinds}
+
+
+def parsed_arguments() -> argparse.Namespace:
+    """Return what was asked for."""
+    parser = argparse.ArgumentParser(description="What pretraining gives on labelled sets.")
+    actions = ("plan", "pretrain", "run", "cell", "report")
+    parser.add_argument("action", nargs="?", choices=actions)
+    parser.add_argument("name", nargs="?", help="of the cell, with the action 'cell'")
+    parser.add_argument("--jobs", type=int, default=2, help="cells side by side")
+    parser.add_argument("--only", default="", help="regular expression that a cell's name holds")
+    parser.add_argument("--minutes", type=float, help="stop after so many, to go on later")
+    parser.add_argument("--trial", type=int, metavar="BASES", help="try at so many bases")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Do what was asked for; return 1 where a cell failed."""
+    arguments = parsed_arguments()
+    here = place(arguments.trial)
+    if arguments.action == "plan":
+        with replacing_file(PLAN_PATH) as aside:
+            aside.write_text(json.dumps(make_plan(), indent=1) + "\n", encoding="utf-8")
+        return 0
+    plan = read_plan(PLAN_PATH)
+    if arguments.action == "cell":
+        ended = run_cell(Cell.of(arguments.name), plan, here, arguments.minutes)
+        return 0 if ended else STOPPED
+    if arguments.action is None:
+        print(json.dumps(state(plan, here), indent=1))
+        return 0
+    if arguments.action == "report":
+        with replacing_file(PAGE_PATH) as aside:
+            done = read_results(here.results, plan_sha256(plan))
+            aside.write_text(page_text(plan, done), encoding="utf-8")
+        return 0
+    names = waiting(plan, here, arguments.action, arguments.only)
+    options = () if arguments.trial is None else ("--trial", str(arguments.trial))
+    launch = launcher(Path(__file__), here.work, options)
+    statuses = run_side_by_side(names, arguments.jobs, arguments.minutes, launch)
+    failed = [name for name, status in statuses.items() if status not in (0, STOPPED, -15)]
+    for name in failed:
+        print(f"{name} failed: {here.work / name.replace('/', '-')}.log says why", file=sys.stderr)
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main())
+    except HyenaGLTError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,177 @@
+"""Floors that are networks: convolutions and a Transformer, with the heads that ours have.
+
+What differs is what makes the states: the heads, the loss, the batches, the optimiser, when to stop
+and how answers are measured are the very same as for ours.
+"""
+
+import math
+from typing import Final, Literal, cast
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from hyena_glt.config.tasks import (
+    NumberAnswerConfig,
+    PairTaskConfig,
+    PoolingConfig,
+    RegressionTaskConfig,
+    TaskConfig,
+)
+from hyena_glt.model import HyenaGLT, TaskNetwork
+from hyena_glt.model.task_heads import BasesHead, PairHead, Standard, build_head
+from hyena_glt.model.task_network import bases_of
+from hyena_glt.tokenize import Alphabet
+
+FloorKind = Literal["cnn", "transformer"]
+
+_CNN_WIDTH: Final = 96
+_CNN_TAPS: Final = (11, 7, 7)
+_CNN_DILATIONS: Final = (1, 4, 16)  # where each base has an answer, instead of pooling
+_TRANSFORMER_WIDTH: Final = 64
+_TRANSFORMER_LAYERS: Final = 3
+_TRANSFORMER_STEM_BP: Final = 7
+_TRANSFORMER_HEADS: Final = 4
+_DROPOUT: Final = 0.1
+
+
+class _Letters(nn.Module):
+    """Letters as 0 and 1; what is no letter, BOS and padding too, is 0 throughout."""
+
+    table: Tensor
+
+    def __init__(self, letters: Alphabet) -> None:
+        super().__init__()
+        every = torch.arange(256, dtype=torch.uint8).numpy()
+        index = torch.from_numpy(letters.letter_index(every).copy()).long()
+        size = len(letters.letters)
+        rows = torch.eye(size + 1)[:, :size]
+        self.register_buffer("table", rows[torch.where(index < 0, size, index)], persistent=False)
+
+    def forward(self, ids: Int[Tensor, "B L"]) -> Float[Tensor, "B L A"]:
+        """Return a row of 0 and 1 for each position."""
+        return self.table[ids]
+
+
+class Convolutions(nn.Module):
+    """Three convolutions, each with a ReLU and, where ``pooled``, a maximum of two neighbours."""
+
+    width = _CNN_WIDTH
+
+    def __init__(self, letters: Alphabet, pooled: bool) -> None:
+        super().__init__()
+        self.letters, self.pooled = _Letters(letters), pooled
+        dilations = (1, 1, 1) if pooled else _CNN_DILATIONS
+        channels = (len(letters.letters), *[_CNN_WIDTH] * (len(_CNN_TAPS) - 1))
+        self.layers = nn.ModuleList(
+            nn.Conv1d(inside, _CNN_WIDTH, taps, padding="same", dilation=dilation)
+            for inside, taps, dilation in zip(channels, _CNN_TAPS, dilations, strict=True)
+        )
+
+    def forward(
+        self, ids: Int[Tensor, "B L"], length: Int[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "B M D"], Bool[Tensor, "B M"]]:
+        """Return states and which of them are of bases; a row's are the same in any batch."""
+        valid = bases_of(ids, length)
+        x = self.letters(ids).transpose(1, 2)
+        for layer in self.layers:
+            x = layer(x).relu() * valid[:, None]
+            if self.pooled:
+                x = nn.functional.max_pool1d(x, 2, ceil_mode=True)
+                marks = valid[:, None].to(x.dtype)
+                valid = nn.functional.max_pool1d(marks, 2, ceil_mode=True)[:, 0] > 0
+        return x.transpose(1, 2), valid
+
+
+class SmallTransformer(nn.Module):
+    """A Transformer on single bases that sees both sides, with sines as places.
+
+    Its embedding is a convolution over a few bases: from single letters alone so small a network
+    learns no motif of a thousand sequences.
+    """
+
+    width = _TRANSFORMER_WIDTH
+
+    def __init__(self, letters: Alphabet) -> None:
+        super().__init__()
+        self.letters = _Letters(letters)
+        self.embed = nn.Conv1d(
+            len(letters.letters), _TRANSFORMER_WIDTH, _TRANSFORMER_STEM_BP, padding="same"
+        )
+        layer = nn.TransformerEncoderLayer(
+            _TRANSFORMER_WIDTH,
+            _TRANSFORMER_HEADS,
+            4 * _TRANSFORMER_WIDTH,
+            _DROPOUT,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        self.encoder = nn.TransformerEncoder(layer, _TRANSFORMER_LAYERS, enable_nested_tensor=False)
+
+    def forward(
+        self, ids: Int[Tensor, "B L"], length: Int[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "B L D"], Bool[Tensor, "B L"]]:
+        """Return states and which of them are of bases."""
+        valid = bases_of(ids, length)
+        x = self.embed(self.letters(ids).transpose(1, 2)).transpose(1, 2)
+        x = x + _places(ids.shape[1], self.width, ids.device)
+        return self.encoder(x, src_key_padding_mask=~valid), valid
+
+
+def _places(positions: int, width: int, device: torch.device) -> Float[Tensor, "L D"]:
+    """Return sines and cosines of each position (Vaswani 2017, arXiv:1706.03762, 3.5)."""
+    at = torch.arange(positions, device=device, dtype=torch.float32)[:, None]
+    steps = torch.arange(0, width, 2, device=device, dtype=torch.float32)
+    angle = at * torch.exp(-math.log(10_000.0) / width * steps)
+    return torch.stack((angle.sin(), angle.cos()), -1).flatten(1)
+
+
+class FloorNetwork(TaskNetwork):
+    """Answers a task as `TaskNetwork` does, from the states of another network."""
+
+    def __init__(self, body: nn.Module, width: int, task: TaskConfig, answers: int) -> None:
+        """Put a fresh head for ``answers`` classes or numbers on ``body``."""
+        nn.Module.__init__(self)
+        # Training asks of it what any module has; its states are asked for below.
+        self.network = cast(HyenaGLT, body)
+        self.task = task
+        self.register_buffer("partner", None, persistent=False)  # one strand is read
+        self.head = build_head(task, width, answers)
+        asked = task.answer if isinstance(task, PairTaskConfig) else task
+        numbers = isinstance(asked, RegressionTaskConfig | NumberAnswerConfig) and asked.standardise
+        self.standard = Standard(answers) if numbers else None
+
+    def forward(
+        self,
+        ids: Int[Tensor, "B L"],
+        length: Int[Tensor, " B"],
+        alternative_ids: Int[Tensor, "B M"] | None = None,
+        alternative_length: Int[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B ..."]:
+        """Return the raw outputs of each row, position or bin."""
+        states, valid = self.network(ids, length)
+        if isinstance(self.head, BasesHead):
+            return torch.as_tensor(self.head(states))
+        if not isinstance(self.head, PairHead):
+            return torch.as_tensor(self.head(states, valid))
+        others = self.network(alternative_ids, alternative_length)
+        return torch.as_tensor(self.head(states, valid, *others))
+
+
+def build_floor(
+    kind: FloorKind, letters: Alphabet, task: TaskConfig, answers: int, seed: int
+) -> FloorNetwork:
+    """Return a fresh network of ``kind`` for ``task``, its weights drawn from ``seed``.
+
+    A CNN that answers for sequences takes the maximum over all places, since a motif may stand at
+    any; with classes of bases, tracks and pairs there is nothing to choose.
+    """
+    torch.manual_seed(seed)
+    if kind == "transformer":
+        return FloorNetwork(SmallTransformer(letters), SmallTransformer.width, task, answers)
+    if task.kind in ("classification", "multilabel", "regression"):
+        task = task.model_copy(update={"pooling": PoolingConfig(kind="max")})
+    each_base = task.kind in ("bases", "signal")
+    body = Convolutions(letters, pooled=not each_base)
+    return FloorNetwork(body, Convolutions.width, task, answers)
