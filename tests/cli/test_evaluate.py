@@ -108,7 +108,7 @@ def test_what_pretraining_saw_is_refused_and_else_compared(run: Run, folder: Pat
     difference = float(accuracy["value"]) - float(accuracy["other"])
     assert float(accuracy["difference"]) == pytest.approx(difference)
     page = (folder / "e/report.html").read_text()
-    assert "2 of 24 examples lie in regions that" in page
+    assert "2 of 24 examples lie" in page
     assert f"<h3>{folder}/other</h3>" in page
 
 

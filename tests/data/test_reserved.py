@@ -218,6 +218,16 @@ def test_a_checkpoint_says_what_was_kept_off(
         train(recipe, tmp_path / "run", resume=True)
 
 
+def test_the_fourth_column_of_a_single_genome_may_be_anything(
+    tiny: MakeRecipe, tmp_path: Path, bed: Callable[[str], str]
+) -> None:
+    """As in an ordinary BED, a gene's name, a score and a strand."""
+    path = bed("chr1\t200\t220\tthrA\t0\t-\nchr1\t300\t320\tother.fa\n")
+    recipe = tiny(f"data.reserved={{bed: {path}, margin_bp: 30, exclude: true}}")
+    (source,) = open_sources(recipe, tmp_path / "cache")
+    assert [(i.start, i.end) for i in source.reserved] == [(200, 220), (300, 320)]
+
+
 def test_a_refused_run_leaves_no_record(
     tiny: MakeRecipe, tmp_path: Path, bed: Callable[[str], str]
 ) -> None:

@@ -6,21 +6,41 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from hyena_glt.config.tasks import BasesTaskConfig, ClassificationTaskConfig, RegressionTaskConfig
-from hyena_glt.data.examples import Dataset, guess_dataset, open_dataset, prepare_dataset
+from hyena_glt.config.examples import Part
+from hyena_glt.config.tasks import (
+    BasesTaskConfig,
+    ClassificationTaskConfig,
+    PairTaskConfig,
+    RegressionTaskConfig,
+    SignalTaskConfig,
+)
+from hyena_glt.data.examples import (
+    Dataset,
+    Row,
+    Rows,
+    guess_dataset,
+    open_dataset,
+    prepare_dataset,
+)
 from hyena_glt.errors import CheckpointError, RecipeError
-from hyena_glt.finetune import evaluation
+from hyena_glt.finetune import evaluation, evaluation_page
 from hyena_glt.finetune.evaluation import evaluate
 from hyena_glt.finetune.evaluation_page import render_evaluation
 from hyena_glt.finetune.predict import Prediction, Predictor
+from hyena_glt.tokenize import alphabet
 
 
-def dataset(folder: Path, lines: list[str], kind: Any = "class") -> Dataset:
+def dataset(
+    folder: Path, lines: list[str], kind: Any = "class", head: str = "sequence,label"
+) -> Dataset:
+    """Both parts hold these lines; a column "group" is one of groups."""
     for part, rows in (("train", lines), ("test", lines)):
-        (folder / f"{part}.csv").write_text("\n".join(["sequence,label", *rows, ""]))
+        (folder / f"{part}.csv").write_text("\n".join([head, *rows, ""]))
     paths = [str(folder / "train.csv"), str(folder / "test.csv")]
-    prepare_dataset(guess_dataset(paths, kind=kind), folder / "dataset")
+    group = "group" if head.endswith(",group") else None
+    prepare_dataset(guess_dataset(paths, kind=kind, group=group), folder / "dataset")
     return open_dataset(folder / "dataset")
 
 
@@ -38,6 +58,7 @@ def answering(
     monkeypatch.setattr(evaluation, "predict", predict)
     predictor = Predictor.__new__(Predictor)
     predictor.task, predictor.names, predictor.networks = task, names, []
+    predictor.alphabet = alphabet("dna")
     predictor.given = answers  # type: ignore[attr-defined]
     return predictor
 
@@ -174,3 +195,132 @@ def test_other_labels_or_classes_are_refused(
         evaluate(yes, found, against={"odd": predictor})
     with pytest.raises(RecipeError, match="its part validation is empty"):
         evaluate(yes, found, "validation")
+
+
+def relabelled(found: Dataset, change: Any) -> Dataset:
+    """The dataset with the target of each row of a part changed."""
+
+    class Changed(Rows):
+        def __getitem__(self, index: int) -> Row:
+            row = super().__getitem__(index)
+            return row._replace(target=change(index, row.target))
+
+    unchanged = found.part
+
+    def of(part: Part) -> Rows:
+        rows = unchanged(part)
+        rows.__class__ = Changed
+        return rows
+
+    found.part = of  # type: ignore[method-assign]
+    return found
+
+
+def test_rows_without_a_label_are_counted_and_spoil_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f"{'ACGT' * (1 + i % 2)},{i}" for i in range(6)]
+    nothing = np.array([np.nan], np.float32)
+    found = relabelled(
+        dataset(tmp_path, lines, "values"), lambda index, target: target if index else nothing
+    )
+    task = RegressionTaskConfig(kind="regression")
+    predictor = answering(monkeypatch, task, ("label",), [[i + 1.0] for i in range(6)])
+    done = evaluate(predictor, found, replicates=10)
+    report = done.report
+    assert report["unscored"] == 1
+    assert np.isnan(done.scores).tolist() == [True] + [False] * 5
+    assert report["metrics"]["mae"]["value"] == 1
+    # Of lengths 4 and 8: rows 2 and 4, and 1, 3 and 5.
+    assert sum(at["examples"] for at in report["by_length"]) == 5
+    assert {at["score"] for at in report["by_length"]} == {-1}
+    assert [row["name"] for row in report["hardest"]] == ["row2", "row3", "row4", "row5", "row6"]
+    assert "Of 1 examples no label is known" in render_evaluation(undrawn(report))
+    unknown = relabelled(found, lambda index, target: nothing)
+    report = evaluate(predictor, unknown, replicates=10).report
+    assert (report["unscored"], report["by_length"], report["hardest"]) == (6, [], [])
+    assert report["metrics"]["mae"]["value"] is None
+    assert "None has a score" in render_evaluation(undrawn(report))
+
+
+def test_whole_groups_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ten genes of four: all of a gene are right, or none.
+    lines = [
+        f"{'ACGT'[i % 4] * (5 + i)},{'yes' if i % 2 else 'no'},gene{i // 4}" for i in range(40)
+    ]
+    right = [[0.1, 0.9] if i % 2 else [0.9, 0.1] for i in range(40)]
+    given = [v if i // 4 < 7 else v[::-1] for i, v in enumerate(right)]
+    one = answering(monkeypatch, CLASSIFY, ("no", "yes"), given)
+    other = answering(monkeypatch, CLASSIFY, ("no", "yes"), right)
+    widths = {}
+    for name, own, head in (
+        ("groups", lines, "sequence,label,group"),
+        ("examples", [line.rsplit(",", 1)[0] for line in lines], "sequence,label"),
+    ):
+        (tmp_path / name).mkdir()
+        found = dataset(tmp_path / name, own, head=head)
+        report = evaluate(one, found, against={"other": other}, replicates=200).report
+        accuracy = report["metrics"]["accuracy"]
+        assert accuracy["value"] == 0.7
+        widths[name] = accuracy["high"] - accuracy["low"]
+        assert report["resampled"] == name
+        assert report["units"] == (10 if name == "groups" else 40)
+        # The test that takes examples as independent isn't of groups.
+        assert ("mcnemar" in report["against"]["other"]) == (name == "examples")
+        said = "10 groups of examples" in render_evaluation(undrawn(report))
+        assert said == (name == "groups")
+    # Of four alike, a figure's deviation is twice that of forty that differ.
+    assert widths["groups"] > 1.5 * widths["examples"]
+
+
+def test_one_group_has_no_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = dataset(tmp_path, [f"{line},g" for line in FOUR], head="sequence,label,group")
+    predictor = answering(monkeypatch, CLASSIFY, ("no", "yes"), CHANCES)
+    report = evaluate(predictor, found, replicates=10).report
+    accuracy = report["metrics"]["accuracy"]
+    assert (accuracy["value"], accuracy["low"], accuracy["high"]) == (0.75, None, None)
+    assert (report["resampled"], report["units"]) == ("groups", 1)
+
+
+def test_another_modality_pairs_or_bins_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = dataset(tmp_path, FOUR)
+    names = ("no", "yes")
+    protein = answering(monkeypatch, CLASSIFY, names, CHANCES)
+    protein.alphabet = alphabet("protein")
+    with pytest.raises(CheckpointError, match="holds dna, and the network reads protein"):
+        evaluate(protein, found)
+    answer: Any = {"kind": "classification"}
+    pair = answering(monkeypatch, PairTaskConfig(kind="pair", answer=answer), names, CHANCES)
+    with pytest.raises(RecipeError, match="has one sequence an example, and the network reads pai"):
+        evaluate(pair, found)
+    plain = answering(monkeypatch, CLASSIFY, names, CHANCES)
+    found.manifest = found.manifest.model_copy(update={"pairs": True})
+    with pytest.raises(RecipeError, match="has pairs of sequences, and the network reads one seq"):
+        evaluate(plain, found)
+    binned = {"pairs": False, "target": "signal", "bin_bp": 16}
+    found.manifest = found.manifest.model_copy(update=binned)
+    signal = answering(monkeypatch, SignalTaskConfig(kind="signal", bin_bp=32), names, [])
+    with pytest.raises(RecipeError, match="bins of 16 bp, and the network answers bins of 32 bp"):
+        evaluate(signal, found)
+
+
+def test_names_are_drawn_as_they_are() -> None:
+    curve = {"roc": [[0.0, 1.0], [0.0, 1.0]], "pr": [[0.0, 1.0, 0.0], [1.0, 0.5, 1.0]]}
+    names = ["$a_{b$", "_hidden", "$x$"]
+    report = {"curves": dict.fromkeys(names, curve), "answers": names, "confusion": np.eye(3)}
+    axes = Figure().subplots()
+    evaluation_page._curves(axes, report, "roc")
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == names
+    axes = Figure().subplots()
+    evaluation_page._confusion(axes, report)
+    ticks = [*axes.get_xticklabels(), *axes.get_yticklabels()]
+    assert [text.get_text() for text in ticks] == 2 * names
+    assert not any(text.get_parse_math() for text in [*ticks, *legend.get_texts()])
+    # Drawn to the end: a formula that isn't one would raise.
+    assert "<svg" in evaluation_page._figure(
+        lambda axes: evaluation_page._curves(axes, report, "pr"), "$a_{b$"
+    )

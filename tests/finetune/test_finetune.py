@@ -1,5 +1,8 @@
 """Fine-tuning end to end: planted signals are found, what is to stay stays, runs go on."""
 
+import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,11 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
+from lightning.fabric.loggers.csv_logs import _ExperimentWriter
+from typer.testing import CliRunner
 
 from hyena_glt.checkpoint.tasks import build_task_network, load_task_checkpoint
+from hyena_glt.cli import app
 from hyena_glt.config import finetune_recipe_from
 from hyena_glt.data.examples import guess_dataset, prepare_dataset
-from hyena_glt.errors import CheckpointError, HyenaGLTError, RecipeError
+from hyena_glt.errors import (
+    CheckpointError,
+    HyenaGLTError,
+    RecipeError,
+    StorageError,
+    TrainingError,
+)
 from hyena_glt.finetune import FinetuningReport, finetune
 from hyena_glt.finetune.predict import Predictor, predict
 from hyena_glt.io.examples import Example
@@ -247,9 +260,69 @@ def test_labels_of_bases(tmp_path: Path) -> None:
     assert found.values.argmax(1).tolist() == [0, 1, 1, 0, 0]
 
 
+ONE_STEP = {"epochs": 1, "batch_examples": 200, "warmup_fraction": 0}
+
+
+def test_an_epoch_that_diverges_in_its_last_step_is_never_kept(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate = {**ONE_STEP, "lr": 1e20, "head_lr": 1e20}  # finite weights, and answers that aren't
+    recipe = finetune_recipe_from(recipe_data(classes, CLASSIFY, **rate), "test")
+    with pytest.raises(TrainingError, match=r"validation: .*answers aren't finite .*lower train"):
+        finetune(recipe, tmp_path / "answers")
+    real = tasks.loss_of
+
+    def steep(network: Any, outputs: Any, batch: Any, weights: Any) -> Any:
+        found = real(network, outputs, batch, weights)
+        return found._replace(total=found.total + (0 * outputs.sum()).sqrt())  # the slope is NaN
+
+    monkeypatch.setattr(tasks, "loss_of", steep)
+    recipe = finetune_recipe_from(recipe_data(classes, CLASSIFY, **ONE_STEP), "test")
+    with pytest.raises(TrainingError, match=r"epoch 1: its steps have left network\..*finite"):
+        finetune(recipe, tmp_path / "weights")
+    assert not [*tmp_path.glob("*/checkpoint")]
+
+
+def test_terminated_in_its_first_epoch_a_run_has_no_checkpoint_yet(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe_data(classes, CLASSIFY, epochs=1)))
+    real = tasks.loss_of
+
+    def terminated(*given: Any) -> Any:
+        if torch.is_grad_enabled():
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*given)
+
+    command = ["finetune", str(path), "--out", str(tmp_path / "run")]
+    monkeypatch.setattr(tasks, "loss_of", terminated)
+    shown = CliRunner().invoke(app, command)
+    assert shown.exit_code == 143
+    assert "there is no checkpoint yet; go on with --resume" in shown.stdout
+    assert "None" not in shown.stdout
+    monkeypatch.setattr(tasks, "loss_of", real)
+    shown = CliRunner().invoke(app, [*command, "--resume", "--json"])
+    assert shown.exit_code == 0
+    assert json.loads(shown.stdout)["checkpoint"] == str(tmp_path / "run/checkpoint")
+
+
+def test_a_full_disk_is_told_of(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_ExperimentWriter, "save", full)
+    recipe = finetune_recipe_from(recipe_data(classes, CLASSIFY, epochs=1), "test")
+    with pytest.raises(StorageError, match=r"run: can't be written \(No space left .*--resume"):
+        finetune(recipe, tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"augment": {"shift_bp": 40}}, r"table.csv: line \d+: augment.shift_bp=40: .*of 40 bp"),
         ({"task": {"kind": "regression"}}, "needs labels of kind values; .* has class"),
         ({"train": {"epochs": 1, "metric": "auc"}}, "train.metric=auc: .*expected one of accuracy"),
         ({"task": {**CLASSIFY, "class_weights": {"x": 1}}}, "the classes are motif, none"),

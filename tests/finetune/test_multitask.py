@@ -1,6 +1,8 @@
 """Several tasks on one network: all are learned, each answers alone, runs go on exactly."""
 
 import json
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,13 @@ from hyena_glt.config.multitask import MultitaskRecipe
 from hyena_glt.data.examples import guess_dataset, open_dataset, prepare_dataset
 from hyena_glt.data.examples.loader import ExampleLoader
 from hyena_glt.data.examples.order import EpochOrder, TaskOrder
-from hyena_glt.errors import CheckpointError, HyenaGLTError, RecipeError
+from hyena_glt.errors import CheckpointError, HyenaGLTError, RecipeError, TrainingError
 from hyena_glt.finetune import Predictor, evaluate, predict
 from hyena_glt.finetune import multitask as whole_run
 from hyena_glt.finetune.multitask import MultitaskReport, finetune_tasks
 from hyena_glt.io.examples import Example
 from hyena_glt.model import HyenaGLT
-from hyena_glt.train import multitask
+from hyena_glt.train import multitask, tasks
 from hyena_glt.train.best import BestEpoch
 from hyena_glt.train.multitask import TaskTurns
 
@@ -215,6 +217,42 @@ def test_a_failure_between_two_checkpoints_leaves_all_of_the_epoch_before(
     assert [path.name for path in (tmp_path / "run").glob(".checkpoint*")] == []
 
 
+def test_an_epoch_that_diverges_in_its_last_step_is_never_kept(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, steps = tasks.loss_of, []
+
+    def steep(network: Any, outputs: Any, batch: Any, weights: Any) -> Any:
+        found = real(network, outputs, batch, weights)
+        steps.append(batch)
+        if len(steps) == 1:
+            return found
+        return found._replace(total=found.total + (0 * outputs.sum()).sqrt())  # the slope is NaN
+
+    monkeypatch.setattr(multitask, "loss_of", steep)
+    data = recipe_data(folder, train={"epochs": 1, "batch_examples": 200})
+    data["balance"] = {"kind": "dynamic_average"}
+    data["sampler"] = {"kind": "uniform"}  # a step of each
+    with pytest.raises(TrainingError, match=r"epoch 1: its steps have left .* aren't finite"):
+        run(data, tmp_path / "run")
+    assert not (tmp_path / "run/checkpoint").exists()
+
+
+def test_terminated_in_its_first_epoch_a_run_has_no_checkpoint_yet(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = tasks.loss_of
+
+    def terminated(*given: Any) -> Any:
+        if torch.is_grad_enabled():
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*given)
+
+    monkeypatch.setattr(multitask, "loss_of", terminated)
+    report = run(recipe_data(folder, train={"batch_examples": 8}), tmp_path / "run")
+    assert (report.stopped, report.best_epoch, report.checkpoints) == ("terminated", 0, {})
+
+
 @pytest.mark.slow
 def test_a_metric_of_one_task_chooses(folder: Path, tmp_path: Path) -> None:
     data = recipe_data(folder, ("ap1", "numbers"), train={"metric": "numbers/rmse", "epochs": 3})
@@ -238,6 +276,10 @@ def test_a_metric_of_one_task_chooses(folder: Path, tmp_path: Path) -> None:
         ("a/rmse/height", 0.5, 0.2, True),
         ("a/mcc", float("nan"), 0.1, True),
         ("a/mcc", 0.1, float("nan"), False),
+        ("a/mcc", float("nan"), float("nan"), False),
+        ("loss", float("nan"), float("inf"), True),
+        ("loss", float("inf"), float("inf"), False),
+        ("loss", float("inf"), 9.0, True),
     ],
 )
 def test_what_is_better(metric: str, before: float, after: float, better: bool) -> None:

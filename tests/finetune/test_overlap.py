@@ -1,18 +1,22 @@
 """Rows of a dataset that lie where a network was pretrained, by literal coordinates."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli.asking import save
+from typer.testing import CliRunner
 
 from hyena_glt.checkpoint.tasks import TaskCheckpoint, TaskProvenance
+from hyena_glt.cli.app import app
 from hyena_glt.config.examples import DatasetConfig
 from hyena_glt.data import Region, Split, file_sha256
 from hyena_glt.data.examples import Dataset, open_dataset, prepare_dataset
 from hyena_glt.errors import RecipeError
 from hyena_glt.finetune import overlap
-from hyena_glt.finetune.overlap import check_overlap, pretraining_overlap
+from hyena_glt.finetune.overlap import Overlap, check_overlap, pretraining_overlap
 
 # chr1:100-200 and 300-400 trained; 200-300 was held out.
 TRAINED = Split(
@@ -76,10 +80,10 @@ def test_an_interval_overlaps_by_one_base_and_not_by_touching(
     found = intervals(tmp_path, genome, *rows, "chr1 400 450", "chr2 100 200")
     tuned = pretrained({"g.fa": TRAINED})
     seen = pretraining_overlap(tuned, found, "train")
-    assert (seen.genomes, seen.rows, seen.checked, seen.overlapping) == (1, 7, 7, 3)
+    assert (seen.genomes, seen.rows, seen.checked, seen.overlapping) == (1, 7, 6, 3)
     assert seen.first is not None
     assert seen.first.startswith(f"chr1:50-101(+) ({tmp_path}/i.bed: line 3), in chr1:100-200 of g")
-    with pytest.raises(RecipeError, match=r"3 of 7 examples of train lie .*chr1:50-101.*--allow-o"):
+    with pytest.raises(RecipeError, match=r"3 of 6 examples of train lie .*chr1:50-101.*--allow-o"):
         check_overlap([tuned], found, "train")
     assert check_overlap([tuned], found, "train", allow=True) == {"tuned": seen}
 
@@ -95,17 +99,49 @@ def test_a_region_inside_an_interval_is_found(
     assert "in chr1:0-400 of g" in str(seen.first)
 
 
-def test_genomes_are_told_by_their_checksums(tmp_path: Path, genome: Path, pretrained: Any) -> None:
-    found = intervals(tmp_path, genome, "chr1 150 160")
-    splits = {"moved/away.fa": TRAINED}
+def test_another_checksum_may_be_the_same_genome(
+    tmp_path: Path, genome: Path, pretrained: Any
+) -> None:
+    """A genome has many files: only a contig that is shorter than what trained is another."""
+    found = intervals(tmp_path, genome, "chr1 150 160", "chr2 150 160")
+    splits = {"moved/away.fa.gz": TRAINED}
     sha256 = file_sha256(genome)
-    for known, overlapping in ((sha256, 1), ("another", 0)):
+    # Of the same file chr2 is compared, though nothing of it is in the split.
+    for known, seen in ((sha256, (2, 2, 1)), ("another", (2, 1, 1))):
         tuned = pretrained(splits, donor(tmp_path, splits, known))
-        assert pretraining_overlap(tuned, found, "train").overlapping == overlapping
+        assert pretraining_overlap(tuned, found, "train")[1:4] == seen
+    with pytest.raises(
+        RecipeError, match=r"1 of 1 examples .*; 1 more could not be compared; geno"
+    ):
+        check_overlap([tuned], found, "train")
+    longer = {"g": Split((Region("chr1", 100, 501),), (), (Region("chr2", 0, 500),))}
+    tuned = pretrained(longer, donor(tmp_path, longer, "another"))
+    assert pretraining_overlap(tuned, found, "train") == (1, 2, 1, 0, None, 1)
     # A donor that was trained on other regions since, or is gone, tells nothing.
-    other = {"moved/away.fa": Split((Region("chr9", 0, 5),), (), ())}
+    other = {"moved/away.fa.gz": Split((Region("chr9", 0, 5),), (), ())}
     for folder in (donor(tmp_path, other, "another"), tmp_path / "gone"):
         assert pretraining_overlap(pretrained(splits, folder), found, "train").overlapping == 1
+
+
+def test_a_compressed_genome_is_the_same_genome(
+    tmp_path: Path, genome: Path, pretrained: Any
+) -> None:
+    packed = tmp_path / "g.fa.gz"
+    packed.write_bytes(gzip.compress(genome.read_bytes()))
+    splits = {str(packed): TRAINED}
+    tuned = pretrained(splits, donor(tmp_path, splits, file_sha256(packed)))
+    found = pretraining_overlap(tuned, intervals(tmp_path, genome, "chr1 150 160"), "train")
+    assert (found.checked, found.overlapping, found.by_name) == (1, 1, 1)
+    assert "compared by contig names" in found.says("tuned")
+
+
+def test_nothing_is_claimed_of_what_was_not_compared() -> None:
+    none = Overlap(1, 7, 0, 0, None, 0).says("one", "test")
+    assert none.startswith("none of 7 examples of test could be compared")
+    some = Overlap(1, 7, 5, 0, None, 0).says("one")
+    assert some.startswith("5 examples were compared with the regions that one was pretrained on")
+    assert some.endswith("none lies there; 2 more could not be compared")
+    assert Overlap(0, 7, 0, 0, None, 0).says("fresh") == ""
 
 
 def test_contigs_may_lack_their_chr(tmp_path: Path, genome: Path, pretrained: Any) -> None:
@@ -127,7 +163,7 @@ def test_windows_of_annotation_and_signal(tmp_path: Path, genome: Path, pretrain
         folder.mkdir()
         found = prepared(folder, **source, genome=str(genome), window_bp=100)
         seen = pretraining_overlap(tuned, found, "train")
-        assert (seen.checked, seen.overlapping) == (10, 2)
+        assert (seen.checked, seen.overlapping) == (5, 2)
         assert str(seen.first).startswith("chr1:100-200 (")
 
 
@@ -152,6 +188,27 @@ def test_a_variant_lies_where_its_window_does(
     assert str(seen.first).startswith("chr1:96:G>C (")
 
 
+def test_a_window_moved_inwards_is_looked_for_where_it_is(
+    tmp_path: Path, genome: Path, pretrained: Any
+) -> None:
+    """Of chr1's 500 bp the window of a variant at 498 is 350-500, that of 3 is 0-150."""
+    header = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    lines = "chr1\t498\t.\tA\tC\t.\t.\t.\nchr1\t3\t.\tG\tC\t.\t.\t.\n"
+    (tmp_path / "v.vcf").write_text(header + lines)
+    source = {"kind": "variants", "path": f"{tmp_path}/v.vcf", "genome": f"{genome}"}
+    found = prepared(tmp_path, **source, label="none", window_bp=150)
+
+    def seen(start: int, end: int) -> int:
+        split = Split((Region("chr1", start, end),), (), ())
+        return pretraining_overlap(pretrained({"g": split}), found, "train").overlapping
+
+    near = [(349, 350), (350, 351), (149, 150), (150, 151)]
+    assert [seen(*region) for region in near] == [0, 1, 1, 0]
+    # Without the genome it may have been moved as far as REF: to 348-498 at the soonest.
+    genome.unlink()
+    assert [seen(*region) for region in [(347, 348), (348, 349), (571, 572)]] == [0, 1, 1]
+
+
 def test_rows_of_tables_and_fresh_networks_arent_checked(
     tmp_path: Path, genome: Path, pretrained: Any
 ) -> None:
@@ -163,3 +220,30 @@ def test_rows_of_tables_and_fresh_networks_arent_checked(
     (tmp_path / "fresh").mkdir()
     found = intervals(tmp_path / "fresh", genome, "chr1 150 160")
     assert pretraining_overlap(pretrained({}), found, "train")[:4] == (0, 1, 0, 0)
+
+
+def test_rank_refuses_labelled_examples_that_pretraining_saw(tmp_path: Path) -> None:
+    """The network was trained on chr:0-9; unlabelled examples are ranked all the same."""
+    model = save(tmp_path / "checkpoint", "dna")
+    (tmp_path / "g.fa").write_text(f">chr\n{'ACGTTGCAAC' * 10}\n")
+    key = '##INFO=<ID=S,Number=1,Type=String,Description="x">'
+    head = f"##fileformat=VCFv4.2\n{key}\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    lines = "".join(f"chr\t{at}\t.\tA\tC\t.\t.\tS={s}\n" for at, s in ((11, "a"), (61, "b")))
+    (tmp_path / "v.vcf").write_text(head + lines)
+    (tmp_path / "i.bed").write_text("chr\t8\t20\nchr\t9\t30\n")
+
+    def ranked(path: str, *options: str) -> Any:
+        asked = ["rank", str(model), path, "--genome", f"{tmp_path}/g.fa", *options]
+        return CliRunner().invoke(app, [*asked, "--out", f"{tmp_path}/r.tsv"])
+
+    variants = (f"{tmp_path}/v.vcf", "--label", "S", "--window-bp", "21", "--replicates", "10")
+    classed = (f"one={tmp_path}/i.bed", "--replicates", "10")
+    for asked in (variants, classed):
+        shown = ranked(*asked)
+        assert shown.exit_code == 1
+        assert f"1 of 2 examples lie in regions that {model} was" in shown.stderr
+        assert not (tmp_path / "r.tsv").exists()
+    shown = ranked(*variants, "--allow-overlap")
+    assert shown.exit_code == 0, shown.stderr
+    assert "warning: 1 of 2 examples" in shown.stderr
+    assert ranked(f"{tmp_path}/v.vcf", "--window-bp", "21").exit_code == 0

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from hyena_glt.cli import app
 from hyena_glt.config import finetune_recipe_from, load_finetune_recipe
 from hyena_glt.config.sweep import load_sweep, setting_text, values_to_check
-from hyena_glt.data.examples import Dataset, guess_dataset, prepare_dataset
+from hyena_glt.data.examples import Dataset, guess_dataset, open_dataset, prepare_dataset
 from hyena_glt.errors import (
     CheckpointError,
     HyenaGLTError,
@@ -299,6 +299,9 @@ def test_no_trial_begins_after_its_minutes(
     assert sweep(config, tmp_path / "out", resume=True).stopped == "finished"
 
 
+SMOOTHED: list[dict[str, Any]] = [{}, {"label_smoothing": 0.1}]
+
+
 def one(name: str, **vary: Any) -> dict[str, Any]:
     return {"vary": {name: vary}}
 
@@ -323,6 +326,13 @@ def one(name: str, **vary: Any) -> dict[str, Any]:
         (one("task", kind="choice", values=[{"kind": "regression"}]), "labels of kind values"),
         (one("task.class_weights", kind="choice", values=[{"x": 1}]), "classes are poor, rich"),
         ({"vary": {**VARY, "train": {"kind": "choice", "values": [{}]}}}, "is a part of train"),
+        (one("task.focal_gamma", kind="choice", values=[0.0, 2.0]), "changes what the loss is"),
+        (
+            one("task", kind="choice", values=[{"kind": "classification", **s} for s in SMOOTHED]),
+            "vary: task changes what the loss is.*nll_nats",
+        ),
+        (one("augment.shift_bp", kind="int", low=1, high=24), "shift_bp=24: .*of 24 bp"),
+        (one("train.save_every_steps", kind="choice", values=[1, 9]), "save_every_steps=9 has no"),
         ({"metric": "auc"}, "metric=auc: validation measures no such; .*auroc"),
         ({"recipe": "nowhere.yaml"}, "nowhere.yaml: no such recipe"),
         ({"trials": 0}, "trials: .*greater than or equal to 1"),
@@ -340,6 +350,71 @@ def test_what_is_wrong_is_an_error_before_anything_trains(
         sweep(load_sweep(write(**changes)), tmp_path / "out")
     assert not rates
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"augment": {"shift_bp": 24}}, r"t.csv: line \d+: augment.shift_bp=24"),
+        ({"train": {"epochs": 1, "save_every_steps": 99}}, "save_every_steps=99 has no effect"),
+        (
+            {
+                "train": {"epochs": 2},
+                "curriculum": {"by": "length", "from_share": 0.5, "until_epoch": 1},
+            },
+            "training examples have 24 bp, none is easier",
+        ),
+    ],
+)
+def test_what_is_wrong_in_all_trials_is_an_error_before_any(
+    write: Callable[..., Path], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    vary = {"train.lr": VARY["train.lr"]}
+    config = load_sweep(_changed(write(vary=vary), changes))
+    with pytest.raises(RecipeError, match=message):
+        sweep(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def _changed(written: Path, changes: dict[str, Any]) -> Path:
+    """Change the recipe beside a sweep."""
+    path = written.parent / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
+    return written
+
+
+def test_numbers_below_zero_are_no_counts_in_any_trial(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    lines = [f"{'ACGT' * 5}{letters},{-1.5 * row}" for row, letters in enumerate(["AC", "GT"] * 20)]
+    (tmp_path / "n.csv").write_text("\n".join(["sequence,label", *lines, ""]))
+    prepare_dataset(guess_dataset([str(tmp_path / "n.csv")], kind="values"), tmp_path / "n")
+    task = {"kind": "regression", "likelihood": "poisson"}
+    config = load_sweep(_changed(write(), {"dataset": str(tmp_path / "n"), "task": task}))
+    with pytest.raises(RecipeError, match=r"n.csv: line \d+: found a number below 0"):
+        sweep(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pooling_may_vary_and_a_table_may_not_change(
+    write: Callable[..., Path],
+    dataset: Path,
+    tmp_path: Path,
+    pretend: Callable[[Losses], list[float]],
+) -> None:
+    pretend(lambda lr: lr)
+    names = [row.name for row in open_dataset(dataset).part("train")]
+    hard = tmp_path / "hard.csv"
+    hard.write_text("\n".join(["name,difficulty", *(f"{n},{i}" for i, n in enumerate(names)), ""]))
+    curriculum = {"by": "table", "path": str(hard), "from_share": 0.5, "until_epoch": 1}
+    vary = {"task.pooling.kind": {"kind": "choice", "values": ["mean", "max"]}}
+    changes = {"curriculum": curriculum, "train": {"epochs": 2}}
+    config = load_sweep(_changed(write(vary=vary, trials=1), changes))
+    assert sweep(config, tmp_path / "out").best is not None
+    assert sweep(config, tmp_path / "out", resume=True).best is not None
+    hard.write_text(hard.read_text().replace(",0\n", ",99\n"))
+    with pytest.raises(RecipeError, match=r"begun with another checkpoint .* table"):
+        sweep(config, tmp_path / "out", resume=True)
 
 
 def test_another_sweep_is_not_gone_on_with(

@@ -1,5 +1,6 @@
 """What moves, when and how fast; which examples are held back; runs that go on within an epoch."""
 
+import dataclasses
 import os
 import signal
 import sys
@@ -35,7 +36,13 @@ from hyena_glt.io.examples import Example
 from hyena_glt.model import HyenaGLT, TaskNetwork
 from hyena_glt.tokenize import BOS
 from hyena_glt.train import adapters, tasks
-from hyena_glt.train.tuning import Unfreezing, layers_of, optimiser_groups
+from hyena_glt.train.tuning import (
+    Unfreezing,
+    is_read_at_bases,
+    layers_of,
+    optimiser_groups,
+    prepare_tuning,
+)
 
 TINY = Path(__file__).parents[2] / "recipes" / "tiny.yaml"
 MODEL = {
@@ -53,6 +60,7 @@ MODEL = {
     "mixers": {"A": {"heads": 2, "kv_heads": 1}},
     "direction": "bidirectional",
 }
+PATCHES = {"kind": "classification", "pooling": {"over": "patches"}}
 BLOCKS = ("encoder.blocks.0", "inner.blocks.0", "inner.blocks.1", "decoder.blocks.0")
 EXAMPLES, BATCH, STEPS = 30, 8, 4  # of training
 
@@ -313,6 +321,68 @@ def test_layers_are_freed_from_the_last_block_down() -> None:
     assert not network.get_parameter("head.out.weight").requires_grad
 
 
+def test_over_patches_each_layer_that_is_freed_learns(donor: Path) -> None:
+    data = recipe_data(Path("d"), donor, task=PATCHES, train={"epochs": 9})
+    data["tuning"] = {"kind": "full", "layer_decay": 0.5, "unfreeze": {"every_epochs": 1}}
+    recipe = finetune_recipe_from(data, "test")
+    network = TaskNetwork(HyenaGLT(task_network().network.config, "dna"), recipe.task, 2).train()
+    torch.nn.init.normal_(network.head.out.weight)
+    unfreezing = prepare_tuning(network, recipe, at_bases=is_read_at_bases(recipe.task))
+    assert unfreezing is not None
+    layers = layers_of(network.network, at_bases=False)
+    assert layers[-1] == ("hierarchy.inner.blocks.1",)
+    counts = []
+    for epoch in range(len(layers) + 1):
+        unfreezing.begin(epoch)
+        network.zero_grad()
+        answers(network).square().sum().backward()
+        moving = [n for n, p in network.network.named_parameters() if p.requires_grad]
+        assert all(network.network.get_parameter(name).grad is not None for name in moving)
+        counts.append(
+            sum(any(f"{n}.".startswith(f"{layer[0]}.") for n in moving) for layer in layers)
+        )
+    assert counts == [*range(len(layers) + 1)]
+    groups = optimiser_groups(network, recipe.train, 0.5, at_bases=False)
+    top = id(network.network.get_parameter("hierarchy.inner.blocks.1.mlp.down.weight"))
+    (rate,) = [g["lr"] for g in groups if top in map(id, g["params"])]  # type: ignore[call-overload]
+    assert rate == pytest.approx(recipe.train.lr * 0.5)
+
+
+def _saved_as(folder: Path, donor: Path, change: float) -> None:
+    """Put a checkpoint like ``donor`` in ``folder``, with its gate changed."""
+    found = load_checkpoint(donor)
+    gate = "hierarchy.gate"
+    weights = {**found.weights, gate: found.weights[gate] + change}
+    save_checkpoint(folder, dataclasses.replace(found, weights=weights))
+
+
+def test_a_run_does_not_go_on_with_another_checkpoint_or_table(
+    dataset: Path, donor: Path, tmp_path: Path, seen: Seen
+) -> None:
+    own, table = tmp_path / "own", tmp_path / "hard.csv"
+    _saved_as(own, donor, 0.0)
+    names = [row.name for row in open_dataset(dataset).part("train")]
+    lines = [f"{name},{number}" for number, name in enumerate(names)]
+    table.write_text("\n".join(["name,difficulty", *lines, ""]))
+    curriculum = {"by": "table", "path": str(table), "from_share": 0.5, "until_epoch": 1}
+    data = recipe_data(dataset, own, curriculum=curriculum, train={"epochs": 2})
+    recipe = finetune_recipe_from(data, "test")
+    seen.after = 0
+    with pytest.raises(KilledError):
+        finetune(recipe, tmp_path / "run")
+    written = table.read_text()
+    table.write_text(written.replace(",0\n", ",99\n"))
+    with pytest.raises(RecipeError, match="another dataset, or other files"):
+        finetune(recipe, tmp_path / "run", resume=True)
+    table.write_text(written)
+    _saved_as(own, donor, 1.0)
+    with pytest.raises(RecipeError, match="another dataset, or other files"):
+        finetune(recipe, tmp_path / "run", resume=True)
+    _saved_as(own, donor, 0.0)
+    with pytest.raises(KilledError):
+        finetune(recipe, tmp_path / "run", resume=True)
+
+
 UNFREEZE = {
     "kind": "full",
     "unfreeze": {
@@ -472,6 +542,16 @@ def _same_end(one: Path, other: Path) -> None:
             "layer_decay has no effect",
         ),
         ({"tuning": {"kind": "full", "freeze": ["hierarchy.inner.block"]}}, "begins with 'hier"),
+        ({"tuning": {"kind": "full", "freeze": ["head"]}}, "'head' has no .*letters' head"),
+        (
+            {"tuning": {"kind": "full", "freeze": ["embed", "embed.table"]}},
+            "'embed.table' has no effect",
+        ),
+        (
+            {"task": PATCHES, "tuning": {"kind": "full", "freeze": ["hierarchy.decoder"]}},
+            "'hierarchy.decoder' has no effect.*pooling.over=patches",
+        ),
+        ({"task": PATCHES, "unfreeze": [(2, "hierarchy.up")]}, "'hierarchy.up' has no effect"),
         ({"tuning": {"kind": "full", "unfreeze": {}}}, "every_epochs, a rule, or steps, a list"),
         ({"tuning": {"kind": "full", "unfreeze": {"every_epochs": 3}}}, "in epoch 4, and .* is 3"),
         ({"tuning": {"kind": "lora", "unfreeze": {"every_epochs": 1}}}, "unfreeze: unknown key"),
@@ -495,7 +575,8 @@ def test_settings_without_effect_are_refused(
     if "unfreeze" in changes:
         steps = [{"epoch": epoch, "parts": [part]} for epoch, part in changes["unfreeze"]]
         tuning = {"kind": "full", "unfreeze": {"steps": steps}, "freeze": changes.get("freeze", [])}
-        changes = {"tuning": tuning}
+        changes = {**changes, "tuning": tuning}
+        changes = {key: changes[key] for key in ("task", "tuning") if key in changes}
     if "curriculum" in changes:
         names = ("by", "from_share", "until_epoch")
         changes = {"curriculum": dict(zip(names, changes["curriculum"], strict=True))}

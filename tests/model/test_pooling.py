@@ -7,19 +7,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import Tensor
 
-from hyena_glt.config.tasks import PoolingKind
+from hyena_glt.config.tasks import PoolingConfig, PoolingKind
 from hyena_glt.model.pooling import Pool
 
 KINDS: tuple[PoolingKind, ...] = get_args(PoolingKind)
 
 
-def pool(kind: PoolingKind, width: int, seed: int = 0) -> Pool:
-    built = Pool(kind, width).double()
-    if built.query is not None:
-        generator = torch.Generator().manual_seed(seed)
-        torch.nn.init.normal_(built.query, generator=generator)
+def pool(kind: PoolingKind, width: int, seed: int = 0, places: int = 23) -> Pool:
+    built = Pool(kind, width, places if kind == "aligned" else None).double()
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in built.parameters():
+        torch.nn.init.normal_(parameter, generator=generator)
     return built
 
 
@@ -39,6 +40,7 @@ def padded(parts: list[Tensor], before: int, extra: int, filler: float) -> tuple
 
 
 def by_hand(kind: PoolingKind, x_LD: Tensor, query: Tensor | None) -> Tensor:
+    """``query``: of aligned pooling the weights of places."""
     if kind == "mean":
         return x_LD.mean(0)
     if kind == "max":
@@ -46,6 +48,8 @@ def by_hand(kind: PoolingKind, x_LD: Tensor, query: Tensor | None) -> Tensor:
     if kind == "last":
         return x_LD[-1]
     assert query is not None
+    if kind == "aligned":
+        return (x_LD * query[: len(x_LD)]).mean(0)
     share = (x_LD @ query / len(query) ** 0.5).exp()
     pooled: Tensor = (share / share.sum()) @ x_LD
     return pooled
@@ -63,6 +67,28 @@ def test_each_kind_by_hand() -> None:
     # Scores are x . q / sqrt(2): ln 3 apart, so that shares are 1/4 and 3/4.
     attention.query.data = torch.tensor([math.sqrt(2) * math.log(3) / 2, 0.0])
     torch.testing.assert_close(attention(x_BLD, valid), torch.tensor([[2.5, -2.5]]))
+    aligned = Pool("aligned", 2, 2)
+    assert aligned(x_BLD, valid).tolist() == [[2, -3]]
+    assert aligned.places is not None
+    aligned.places.data = torch.tensor([[1.0, 0.0], [5.0, 1.0]])  # the first valid place is 0
+    assert aligned(x_BLD, valid).tolist() == [[8, -1]]
+
+
+def test_a_row_with_more_bases_than_places_is_refused() -> None:
+    valid = torch.tensor([[True, True, True], [True, True, False]])
+    with pytest.raises(ValueError, match=r"row 0 has 3 bases, and pooling.length_bp is 2"):
+        Pool("aligned", 2, 2)(torch.zeros(2, 3, 2), valid)
+    assert Pool("aligned", 2, 2)(torch.zeros(1, 3, 2), valid[1:]).shape == (1, 2)
+
+
+def test_places_are_for_bases_of_known_number() -> None:
+    for wrong in (
+        {"kind": "aligned"},
+        {"length_bp": 3},
+        {"kind": "aligned", "length_bp": 3, "over": "patches"},
+    ):
+        with pytest.raises(ValidationError):
+            PoolingConfig.model_validate(wrong)
 
 
 @settings(max_examples=60)
@@ -82,7 +108,7 @@ def test_neither_padding_nor_other_rows_change_a_row(
     x_BLD, valid = padded(parts, before, extra, filler)
     x_BLD.requires_grad_()
     found = built(x_BLD, valid)
-    query = None if built.query is None else built.query.detach()
+    query = next((parameter.detach() for parameter in built.parameters()), None)
     for row, part in enumerate(parts):
         expected = by_hand(kind, part, query)
         torch.testing.assert_close(found[row].detach(), expected, rtol=1e-10, atol=1e-10)
@@ -121,16 +147,16 @@ def test_gradients_are_those_of_finite_differences(kind: PoolingKind) -> None:
 def test_a_row_of_padding_is_refused(kind: PoolingKind) -> None:
     valid = torch.tensor([[True, False], [False, False]])
     with pytest.raises(ValueError, match="row 1 has no valid position"):
-        Pool(kind, 3)(torch.zeros(2, 2, 3), valid)
+        pool(kind, 3)(torch.zeros(2, 2, 3), valid)
     with pytest.raises(ValueError, match="row 0 has no valid position"):
-        Pool(kind, 3)(torch.zeros(1, 0, 3), torch.zeros(1, 0, dtype=torch.bool))
+        pool(kind, 3)(torch.zeros(1, 0, 3), torch.zeros(1, 0, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_reduced_precision_comes_out_in_fp32(kind: PoolingKind) -> None:
     x_BLD, valid = padded(rows([300], 4, 5), 0, 3, 0.0)
     rounded = x_BLD.bfloat16()
-    built = pool(kind, 4).float()
+    built = pool(kind, 4, places=300).float()
     with torch.autocast("cpu", torch.bfloat16):
         found = built(rounded, valid)
     assert found.dtype == torch.float32

@@ -2,7 +2,6 @@
 
 import builtins
 import itertools
-from functools import partial
 from typing import Any
 
 import pytest
@@ -183,33 +182,43 @@ def test_a_task_builds_its_head(task: dict[str, Any], head: type, outputs: int) 
         assert built.pool.kind == "max"
 
 
-def test_without_a_crf_labels_are_the_largest_logits() -> None:
-    logits = torch.tensor([[[0.0, 1.0], [2.0, 1.0], [0.0, 9.0]]])
-    assert BasesHead(4, 2).labels(logits, torch.tensor([2])).tolist() == [[1, 0, -1]]
+def test_without_a_crf_probabilities_are_the_softmax_in_fp64() -> None:
+    logits = states(2, 3, 2).float()
+    found = BasesHead(4, 2).probabilities(logits, torch.tensor([3, 2]))
+    assert torch.equal(found, logits.double().softmax(-1))
 
 
-def test_with_a_crf_labels_are_the_likeliest_chain_of_all() -> None:
+@pytest.mark.parametrize("lengths", [[5, 3], [1, 4], [2, 2]])
+def test_with_a_crf_probabilities_are_shares_of_all_chains(lengths: list[int]) -> None:
     pytest.importorskip("torchcrf")
     head = live(BasesHead(4, 3, crf=True), seed=4)
-    assert isinstance(head, BasesHead)
-    logits = states(2, 5, 3, seed=8)
-    assert head.crf is not None
+    logits = 3 * states(2, 5, 3, seed=8)
     start, end, step = (
         head.crf.get_parameter(name).detach()
         for name in ("start_transitions", "end_transitions", "transitions")
     )
+    # What stands in the padding has no part, whatever it is.
+    padded = logits.masked_fill(~mask(lengths, 5)[..., None], torch.nan)
+    found = head.probabilities(padded, torch.tensor(lengths))
+    assert not found.requires_grad
+    for row, length in enumerate(lengths):
+        weights = torch.zeros(length, 3, dtype=torch.float64)
+        for chain in itertools.product(range(3), repeat=length):
+            score = start[chain[0]] + end[chain[-1]]
+            score += sum(step[before, after] for before, after in itertools.pairwise(chain))
+            score += sum(logits[row, place, code] for place, code in enumerate(chain))
+            weights[torch.arange(length), list(chain)] += score.exp()
+        shares = weights / weights.sum(1, keepdim=True)
+        torch.testing.assert_close(found[row, :length], shares, rtol=1e-9, atol=1e-12)
 
-    def score(row: int, chain: tuple[int, ...]) -> float:
-        total = start[chain[0]] + end[chain[-1]]
-        for before, after in itertools.pairwise(chain):
-            total = total + step[before, after]
-        return float(total + sum(logits[row, i, k] for i, k in enumerate(chain)))
 
-    found = head.labels(logits, torch.tensor([5, 3])).tolist()
-    for row, length in enumerate([5, 3]):
-        chains = itertools.product(range(3), repeat=length)
-        best = max(chains, key=partial(score, row))
-        assert found[row] == [*best, *[-1] * (5 - length)]
+def test_with_a_crf_a_long_row_of_large_scores_has_finite_probabilities() -> None:
+    pytest.importorskip("torchcrf")
+    head = live(BasesHead(4, 2, crf=True))
+    found = head.probabilities(400 * states(1, 301, 2), torch.tensor([301]))
+    torch.testing.assert_close(found.sum(-1), torch.ones(1, 301, dtype=torch.float64))
+    with pytest.raises(ValueError, match="row 1 has no valid position"):
+        head.probabilities(states(2, 3, 2), torch.tensor([3, 0]))
 
 
 def test_a_crf_without_its_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

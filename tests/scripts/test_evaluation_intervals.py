@@ -87,6 +87,52 @@ def test_chunks_of_a_genome_join(script: ModuleType, monkeypatch: pytest.MonkeyP
     ]
 
 
+def near(script: ModuleType, *sequences: bytes, genome: bytes = GENOME) -> list[tuple[int, ...]]:
+    bases = np.frombuffer(genome, dtype=np.uint8)
+    return sorted(script.find_short(script.index_seeds(sequences), bases))
+
+
+def changed(sequence: bytes, *at: int) -> bytes:
+    other = bytearray(sequence)
+    for base in at:
+        other[base] = sequence[base : base + 1].translate(PAIRS)[0]
+    return bytes(other)
+
+
+@pytest.mark.parametrize("length_bp", [40, 57, 70, 101, 149])
+def test_a_short_sequence_may_differ_by_a_base_in_20(script: ModuleType, length_bp: int) -> None:
+    """Wherever they are: a word of 32 stood in no 57 bases with one changed in the middle."""
+    sequence, allowed = GENOME[700 : 700 + length_bp], length_bp // 20
+    for seed in range(40):
+        at = np.random.default_rng(seed).choice(length_bp, allowed + 1, replace=False).tolist()
+        place = (0, 700, 700 + length_bp, allowed)
+        assert near(script, changed(sequence, *at[:-1])) == [place]
+        assert near(script, changed(sequence, *at)) == []
+    even = [round((i + 0.5) * length_bp / allowed) for i in range(allowed)]
+    other = changed(sequence, *even).translate(PAIRS)[::-1]
+    assert near(script, letters(60, 7), b"N" * 60, other) == [
+        (5, 700, 700 + length_bp, allowed),
+    ]
+
+
+def test_short_sequences_join_chunks_and_keep_to_the_contig(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "CHUNK_BP", 50)
+    monkeypatch.setattr(script, "VERIFIED_ROWS", 2)
+    assert near(script, changed(GENOME[30:90], 20), GENOME[-58:] + b"A") == [
+        (0, 30, 90, 1),
+        (2, 2942, 3000, 1),
+    ]
+    assert near(script, GENOME[:150], GENOME[:12]) == []
+
+
+def test_of_near_places_the_nearest_count(script: ModuleType) -> None:
+    """Else a piece of a repeat would reserve all its copies."""
+    a, b, c = (script.Place("g", "c", start, start + 9) for start in (0, 20, 40))
+    assert list(script.nearest([[(3, a), (1, b), (1, c)], [(2, a)]])) == [b, c, a]
+
+
 def test_places_that_touch_are_one(script: ModuleType) -> None:
     place = script.Place
     assert script.merged(
@@ -115,6 +161,9 @@ def test_the_bed_of_the_recipes_is_sorted_and_merged() -> None:
     assert ("chr20_1-50000000.fa.gz", "20", 40_000_000, 50_000_000) in {
         (name, contig, min(start, 40_000_000), end) for name, contig, start, end in lines
     }
+    # UCI's promoters HIS and BIOA; HIS has a base that the genome hasn't.
+    for start in (2_089_913, 809_284):
+        assert any(c == "NC_000913.3" and s <= start < e for _, c, s, e in lines)
     assert BED.stat().st_size < 300_000
 
 

@@ -1,6 +1,7 @@
 """Floors by themselves: what they read, that padding is none of it, and what they can learn."""
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -21,16 +22,20 @@ from hyena_glt.data import whole_rows_of
 from hyena_glt.data.examples import guess_dataset, prepare_dataset
 from hyena_glt.data.examples.dataset import Dataset, open_dataset
 from hyena_glt.suites.linear import fit_linear, kmer_counts, window_letters
-from hyena_glt.suites.networks import FloorKind, build_floor
-from hyena_glt.tokenize import alphabet
+from hyena_glt.suites.networks import FloorKind, TokenTransformer, build_floor
+from hyena_glt.tokenize import KmerTokenizer, alphabet
 
 DNA = alphabet("dna")
 CLASSES = ClassificationTaskConfig(kind="classification")
 BASES = BasesTaskConfig(kind="bases")
+KINDS: tuple[FloorKind, ...] = get_args(FloorKind)
 
 
 def letters(text: str) -> np.ndarray:
     return np.frombuffer(text.encode(), np.uint8)
+
+
+LEARNED = [letters("ACGTTGCAACGTTGCACC"), letters("TTGACGTTGCATTGACC")]
 
 
 @given(st.lists(st.text("ACGTNacgt", min_size=1, max_size=20), min_size=1, max_size=4))
@@ -54,12 +59,12 @@ def test_a_window_has_its_base_in_the_middle_and_nothing_beyond_the_ends() -> No
     assert shown == [[".", "A", "C"], ["A", "C", "G"], ["C", "G", "."], ["G", ".", "."]]
 
 
-@pytest.mark.parametrize("kind", ["cnn", "transformer"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("task", [CLASSES, BASES], ids=["classes", "bases"])
 def test_an_answer_is_the_same_alone_and_beside_a_longer_row(
     kind: FloorKind, task: TaskConfig
 ) -> None:
-    network = build_floor(kind, DNA, task, 3, seed=0).eval()
+    network = build_floor(kind, DNA, task, 3, seed=0, sequences=LEARNED).eval()
     torch.nn.init.normal_(network.head.out.weight)
     rows = [letters("ACGTTGCAACC"), letters("TTGACTCAGGTACCATTAGCATTTACGAGCAAC")]
     with torch.no_grad():
@@ -72,9 +77,9 @@ def test_an_answer_is_the_same_alone_and_beside_a_longer_row(
     torch.testing.assert_close(*both, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["cnn", "transformer"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_base_is_answered_from_both_sides(kind: FloorKind) -> None:
-    network = build_floor(kind, DNA, BASES, 3, seed=0).eval()
+    network = build_floor(kind, DNA, BASES, 3, seed=0, sequences=LEARNED).eval()
     torch.nn.init.normal_(network.head.out.weight)
     with torch.no_grad():
         one, other, third = (
@@ -85,10 +90,10 @@ def test_a_base_is_answered_from_both_sides(kind: FloorKind) -> None:
     assert (one - third).abs().max() > 1e-6
 
 
-@pytest.mark.parametrize("kind", ["cnn", "transformer"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_pair_of_equals_has_no_effect_of_its_own(kind: FloorKind) -> None:
     task = PairTaskConfig(kind="pair", answer=NumberAnswerConfig(kind="regression"))
-    network = build_floor(kind, DNA, task, 1, seed=0).eval()
+    network = build_floor(kind, DNA, task, 1, seed=0, sequences=LEARNED).eval()
     torch.nn.init.normal_(network.head.out.weight)
     reference, other = letters("ACGTTGCAACCTT"), letters("ACGTTGAAACCTT")
     with torch.no_grad():
@@ -96,6 +101,18 @@ def test_a_pair_of_equals_has_no_effect_of_its_own(kind: FloorKind) -> None:
         unequal = network(*whole_rows_of([reference]), *whole_rows_of([other]))
     assert equal.item() == 0
     assert unequal.item() != 0
+
+
+def test_a_base_has_the_state_of_its_token() -> None:
+    body = TokenTransformer(KmerTokenizer(3, 3)).eval()
+    with torch.no_grad():
+        states, valid = body(*whole_rows_of([letters("ACGTTNACGT"), letters("AC")]))
+    assert valid.sum(1).tolist() == [10, 2]
+    row = states[0, 1:]  # ACG T T N ACG T
+    assert torch.equal(row[0], row[2])
+    assert torch.equal(row[6], row[8])
+    for one, other in ((2, 3), (3, 4), (4, 5), (5, 6), (8, 9)):
+        assert not torch.equal(row[one], row[other])
 
 
 def test_floors_are_small() -> None:

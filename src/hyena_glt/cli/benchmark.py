@@ -48,7 +48,8 @@ def benchmark(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each, from seed 0.")] = 5,
     contenders: Annotated[
-        str, typer.Option(help="Who runs, with commas between.")
+        str,
+        typer.Option(help="Who runs, with commas between; also transformer_kmer, transformer_bpe."),
     ] = "ours,kmer,onehot,cnn,transformer",
     only: Annotated[
         str | None, typer.Option(metavar="REGEX", help="Only sets whose name matches.")

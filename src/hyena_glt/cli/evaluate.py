@@ -64,7 +64,8 @@ def evaluate(
     calibration, confusions, scores against length, GC and chromosome, and the
     examples that were answered worst. --against adds comparisons.csv.
 
-    Examples that lie where the network's pretraining trained it are refused.
+    Examples that lie where the network's pretraining trained it are refused;
+    how many were compared, and how many could not be, is said.
 
     Example: hyena-glt evaluate runs/tuned/checkpoint runs/promoters --out e
     """
@@ -94,7 +95,9 @@ def evaluate(
         replicates=replicates,
     )
     report = found.report
-    report["pretraining_overlap"] = {name: of._asdict() for name, of in overlaps.items()}
+    report["pretraining_overlap"] = {
+        name: of._asdict() | {"says": of.says(name)} for name, of in overlaps.items()
+    }
     written = write_evaluation(out, found, report["answers"], target, each_base=each_base)
     if as_json:
         show_json({"out": str(out), "files": written, **report})
@@ -120,12 +123,9 @@ def _distinct(against: "list[Path] | tuple[()]", folders: list[Path]) -> list[Pa
 
 def _show_overlaps(overlaps: "dict[str, Overlap]", part: str) -> None:
     for folder, found in overlaps.items():
-        if found.overlapping:
-            typer.echo(
-                f"warning: {found.overlapping:,} of {found.checked:,} examples of {part} lie in "
-                f"regions that {folder} was pretrained on, the first is {found.first}",
-                err=True,
-            )
+        if found.genomes:
+            mark = "warning" if found.overlapping else "note"
+            typer.echo(f"{mark}: {found.says(folder, part)}", err=True)
 
 
 def _shown(value: float | None) -> str:

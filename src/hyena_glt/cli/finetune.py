@@ -34,7 +34,7 @@ def finetune(
     *,
     out: Annotated[Path, typer.Option(help="The run's folder; a new one, unless --resume.")],
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on after the last epoch that was finished.")
+        bool, typer.Option("--resume", help="Go on with the run in OUT from its newest state.")
     ] = False,
     device: Device = "cpu",
     as_json: Json = False,
@@ -72,6 +72,11 @@ def finetune(
         results = f"validation: {_named(report.validation)}\n{report.checkpoint}"
     if as_json:
         show_json(report.as_dict())
+    elif not report.best_epoch:
+        typer.echo(
+            f"{report.stopped} before the first epoch's end: there is no checkpoint yet; "
+            "go on with --resume"
+        )
     else:
         typer.echo(
             f"{report.stopped} after {report.epochs} epochs, the best was {report.best_epoch}"

@@ -11,6 +11,8 @@ from hyena_glt.cli.options import BothStrands, CheckpointFolder, Device, Json, P
 from hyena_glt.cli.verbs import show_json
 
 if TYPE_CHECKING:
+    from hyena_glt.config.examples import ExamplesConfig
+    from hyena_glt.finetune.overlap import Overlap
     from hyena_glt.io.examples import ExamplesSource, Label, Schema
     from hyena_glt.tokenize import Modality
 
@@ -64,6 +66,13 @@ def rank(
             "--negate", help="Figures of minus the score: labels that unlikely sequences have."
         ),
     ] = False,
+    allow_overlap: Annotated[
+        bool,
+        typer.Option(
+            "--allow-overlap",
+            help="Go on, with a warning, where labelled examples lie in regions of pretraining.",
+        ),
+    ] = False,
     replicates: Annotated[int, typer.Option(min=10, help="Bootstrap samples.")] = 1000,
     device: Device = "cpu",
     precision: Precision = "fp32",
@@ -77,10 +86,12 @@ def rank(
     bases of pairs of one length alone. Where there are labels they are in the
     table too, and AUROC and AUPRC of each class against the rest, or Spearman's
     correlation with each number, are printed with 95 % bootstrap intervals.
+    Labelled intervals and variants where the model was trained are refused.
 
     Example: hyena-glt rank runs/demo/checkpoint new.fa --out ranks.tsv
     """
     from hyena_glt.api import load
+    from hyena_glt.finetune.overlap import check_ranked_overlap
     from hyena_glt.finetune.zero_shot import ranking_metrics
 
     if label and kind == "none":
@@ -93,17 +104,43 @@ def rank(
         sources = _of_variants(paths, label, kind, columns, genome, window_bp)
     else:
         sources = _of_examples(paths, label, kind, columns, genome, model.recipe.modality)
-    schema = _joined([source.schema for source in sources], kind)
+    schema = _joined([source.schema for _, source in sources], kind)
     # Before anything is scored: labels that can't be ranked by are found out at once.
     ranking_metrics([], schema)
-    ranked = _write(model.network, sources, schema, out, both_strands)
+    overlap = None
+    if schema.target != "none":
+        overlap = check_ranked_overlap(
+            model.checkpoint, str(checkpoint), sources, allow=allow_overlap
+        )
+    ranked = _write(model.network, [source for _, source in sources], schema, out, both_strands)
     found = ranking_metrics(ranked, schema, negate=negate, replicates=replicates)
+    _show(ranked, found, schema, overlap, str(checkpoint), out, as_json)
+
+
+def _show(
+    ranked: list[Any],
+    found: dict[str, Any],
+    schema: "Schema",
+    overlap: "Overlap | None",
+    network: str,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Print the figures, and what pretraining may have seen."""
     scored = sum(one.score_nats is not None for one in ranked)
     if as_json:
         metrics = {key: _as_data(interval) for key, interval in found.items()}
-        about = {"examples": len(ranked), "scored": scored, "pairs": schema.pairs}
+        about: dict[str, object] = {
+            "examples": len(ranked),
+            "scored": scored,
+            "pairs": schema.pairs,
+        }
+        about |= {} if overlap is None else {"pretraining_overlap": overlap._asdict()}
         show_json({"out": str(out), **about, "labels": schema.target, "metrics": metrics})
         return
+    if overlap is not None and overlap.genomes:
+        mark = "warning" if overlap.overlapping else "note"
+        typer.echo(f"{mark}: {overlap.says(network)}", err=True)
     for key, one in found.items():
         shown = (_shown(number) for number in (one.value, one.low, one.high))
         typer.echo("{}: {} [{}, {}]".format(key, *shown))
@@ -122,8 +159,8 @@ def _of_variants(
     columns: dict[str, str | None],
     genome: str | None,
     window_bp: int,
-) -> "list[ExamplesSource]":
-    """Return the variants of VCF files as pairs of windows."""
+) -> "list[tuple[ExamplesConfig, ExamplesSource]]":
+    """Return the variants of VCF files as pairs of windows, with their settings."""
     from hyena_glt.config.examples import VariantsSourceConfig
     from hyena_glt.errors import RecipeError
     from hyena_glt.io.examples import open_examples
@@ -139,19 +176,18 @@ def _of_variants(
             "a variant's label is one key of INFO, a class or a number; give one --label, and "
             "--kind class or values"
         )
-    return [
-        open_examples(
-            VariantsSourceConfig(
-                kind="variants",
-                path=path,
-                genome=genome,
-                label="values" if kind == "values" else "class" if label else "none",
-                info=label[0] if label else None,
-                window_bp=window_bp,
-            )
+    configs = [
+        VariantsSourceConfig(
+            kind="variants",
+            path=path,
+            genome=genome,
+            label="values" if kind == "values" else "class" if label else "none",
+            info=label[0] if label else None,
+            window_bp=window_bp,
         )
         for path in paths
     ]
+    return [(config, open_examples(config)) for config in configs]
 
 
 def _of_examples(
@@ -161,10 +197,11 @@ def _of_examples(
     columns: dict[str, str | None],
     genome: str | None,
     modality: "Modality",
-) -> "list[ExamplesSource]":
-    """Return the sources of ``paths``, as 'predict' reads them, with their labels."""
+) -> "list[tuple[ExamplesConfig, ExamplesSource]]":
+    """Return the sources of ``paths``, as 'predict' reads them, with labels and settings."""
     from hyena_glt.cli.predictions import open_sources
     from hyena_glt.config.examples import ClassLabelConfig, MultiLabelConfig, ValuesLabelConfig
+    from hyena_glt.data.examples import guess_dataset
     from hyena_glt.errors import RecipeError
 
     labels: ClassLabelConfig | MultiLabelConfig | ValuesLabelConfig | None = None
@@ -179,7 +216,7 @@ def _of_examples(
             labels = MultiLabelConfig(kind="multilabel", column=label[0])
         else:
             labels = ClassLabelConfig(kind="class", column=label[0])
-    return open_sources(
+    sources = open_sources(
         paths,
         modality,
         label=labels,
@@ -188,6 +225,14 @@ def _of_examples(
         name=columns["name"],
         genome=genome,
     )
+    is_yaml = len(paths) == 1 and paths[0].lower().endswith((".yaml", ".yml"))
+    configs = guess_dataset(
+        paths,
+        modality="dna" if is_yaml else modality,
+        sequence=columns["sequence"] or "sequence",
+        genome=genome,
+    ).sources
+    return list(zip(configs, sources, strict=True))
 
 
 def _joined(schemas: "Sequence[Schema]", kind: Kind) -> "Schema":

@@ -86,7 +86,8 @@ class ReservedConfig(Config):
 
     bed: str = Field(
         description="path of a BED; with a mixture its fourth column says which genome a line is "
-        "of, by the name of the genome's file without folders, or 'builtin:ecoli_dh1'"
+        "of, by the name of the genome's file without folders, or 'builtin:ecoli_dh1'; with one "
+        "genome that column isn't read"
     )
     margin_bp: int = Field(
         5000, ge=0, description="bases around each interval that are reserved with it"

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from hyena_glt.config.base import Config
 
-PoolingKind = Literal["mean", "max", "attention", "last"]
+PoolingKind = Literal["mean", "max", "attention", "last", "aligned"]
 PooledOver = Literal["bases", "patches"]
 Likelihood = Literal["gaussian", "poisson"]
 
@@ -37,13 +37,29 @@ class PoolingConfig(Config):
     """How the vectors of a sequence become one. Padding never counts."""
 
     kind: PoolingKind = Field(
-        "mean", description="attention: one learned query; last: the vector of the last position"
+        "mean",
+        description="attention: one learned query; last: the vector of the last position; aligned: "
+        "each place has its own weights, for sequences that are cut around something",
+    )
+    length_bp: int | None = Field(
+        None, ge=1, description="aligned: as many places; no sequence may be longer"
     )
     over: PooledOver = Field(
         "bases",
         description="patches: the states of the innermost patches, instead of the bases' last "
         "ones. Bases behind a causal network's last closed patch are then in none",
     )
+
+    @model_validator(mode="after")
+    def _places_are_aligned(self) -> "PoolingConfig":
+        if (self.kind == "aligned") != (self.length_bp is not None):
+            raise ValueError(
+                "length_bp is how many places kind=aligned has, and nothing else takes it; give "
+                "both, or neither"
+            )
+        if self.kind == "aligned" and self.over == "patches":
+            raise ValueError("kind=aligned has a weight for each base; use over: bases")
+        return self
 
 
 class _ClassConfig(Config):

@@ -14,6 +14,8 @@ def read_reserved(
 ) -> dict[str, tuple[Interval, ...]]:
     """Return the intervals of each genome, in the BED's order; keys are those of ``genomes``.
 
+    Of a single genome the fourth column may hold anything, such as the names of genes.
+
     Raises SequenceFileError where a line is of no genome, of a contig that its genome doesn't have,
     or beyond that contig's end; RecipeError where two genomes can't be told apart, or where a
     genome has no line and ``nothing_on`` doesn't name it. Nothing in the BED is passed over.
@@ -115,11 +117,11 @@ def _by_file_name(genomes: Iterable[str]) -> dict[str, str]:
 
 
 def _name_of(interval: Interval, names: tuple[str, ...], where: str) -> str:
-    """The name of the genome that the interval is of."""
+    """The name of the genome that the interval is of; where there is one, all are."""
+    if len(names) == 1:
+        return names[0]
     # What read_bed calls an interval whose fourth column isn't there.
     if interval.name == _shown(interval):
-        if len(names) == 1:
-            return names[0]
         raise SequenceFileError(
             f"{where}: doesn't say which genome it is of; put the name of the genome's file in the "
             f"fourth column: {_or(names)}"

@@ -13,6 +13,7 @@ always speaks of all classes. Class 0 is a class like the others.
 | mcc | all rows have one class (one class predicted throughout gives 0) |
 | pearson, spearman | the targets or the predictions are constant |
 | r2 | the targets are constant |
+| all of a target | no row has a value of it |
 
 Of several classes with the same probability the first is the one predicted.
 """
@@ -27,6 +28,7 @@ from hyena_glt.evaluate.auroc import auroc
 
 _SUM_TOLERANCE = 1e-4
 _MOST_POINTS = 500
+_NUMBER_METRICS = ("pearson", "spearman", "r2", "rmse", "mae")
 
 
 def classification_metrics(
@@ -126,21 +128,58 @@ def regression_metrics(
     Raises `ValueError` if a value is NaN or infinite, there is no row or no target, the shapes
     differ, or `names` doesn't name each target once.
     """
-    from scipy.stats import rankdata
-
     targets, predictions = _checked_values(targets, predictions)
     _check_names(names, targets.shape[1])
+    return _flat(_of_numbers(targets, predictions), names)
+
+
+def regression_metrics_where_known(
+    targets: Float[np.ndarray, "R T"],
+    predictions: Float[np.ndarray, "R T"],
+    names: Sequence[str],
+) -> dict[str, float]:
+    """Return what `regression_metrics` does, each target over the rows where it isn't NaN.
+
+    The metrics of a target that no row has are NaN, and so are the means over targets then.
+
+    Raises what `regression_metrics` else raises.
+    """
+    known = ~np.isnan(targets)
+    if known.all():
+        return regression_metrics(targets, predictions, names)
+    _checked_values(np.where(known, targets, 0), predictions)
+    _check_names(names, targets.shape[1])
+    undefined = dict.fromkeys(_NUMBER_METRICS, np.array([np.nan]))
+    columns = [
+        _of_numbers(
+            targets[rows, number, None].astype(np.float64),
+            predictions[rows, number, None].astype(np.float64),
+        )
+        if rows.any()
+        else undefined
+        for number, rows in enumerate(known.T)
+    ]
+    return _flat(
+        {name: np.concatenate([of[name] for of in columns]) for name in _NUMBER_METRICS}, names
+    )
+
+
+def _of_numbers(
+    targets: Float64[np.ndarray, "R T"], predictions: Float64[np.ndarray, "R T"]
+) -> dict[str, Float64[np.ndarray, " T"]]:
+    """Return each of `_NUMBER_METRICS` of each target."""
+    from scipy.stats import rankdata
+
     error = predictions - targets
     variation = ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)
     variation[np.ptp(targets, axis=0) == 0] = np.nan
-    by_metric = {
+    return {
         "pearson": _pearson(targets, predictions),
         "spearman": _pearson(rankdata(targets, axis=0), rankdata(predictions, axis=0)),
         "r2": 1 - (error**2).sum(axis=0) / variation,
         "rmse": np.sqrt((error**2).mean(axis=0)),
         "mae": np.abs(error).mean(axis=0),
     }
-    return _flat(by_metric, names)
 
 
 def base_metrics(

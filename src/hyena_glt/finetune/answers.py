@@ -1,11 +1,11 @@
 """From raw outputs to what a person reads: probabilities of classes, numbers in their own units."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from hyena_glt.config.tasks import BasesTaskConfig, PairTaskConfig, SignalTaskConfig, TaskConfig
@@ -14,10 +14,11 @@ from hyena_glt.evaluate.metrics import (
     base_metrics,
     classification_metrics,
     multilabel_metrics,
-    regression_metrics,
+    regression_metrics_where_known,
 )
 from hyena_glt.io.examples import Target
 from hyena_glt.model import TaskNetwork
+from hyena_glt.model.task_heads import BasesHead
 from hyena_glt.train.tasks import loss_of
 
 _TARGET_OF = {
@@ -55,22 +56,30 @@ def answer(
     for batch in batches:
         batch = batch.to(torch.device(device))
         outputs = network(batch.ids, batch.length, batch.alternative_ids, batch.alternative_length)
-        values += _rows(readable(network, outputs), network.task, batch)
+        bases = (batch.length - 1).tolist()
+        values += rows_of(readable(network, outputs, batch.length), network.task, bases)
         if labelled:
             assert batch.target is not None
-            targets += _rows(batch.target, network.task, batch)
+            targets += rows_of(batch.target, network.task, bases)
             loss = loss_of(network, outputs, batch, None)
             total += float(loss.total)
             weight += float(loss.weight)
     return Answers(values, targets if labelled else None, total / weight if weight else None)
 
 
-def readable(network: TaskNetwork, outputs: Float[Tensor, "*B O"]) -> Float[Tensor, "*B C"]:
-    """Return probabilities of classes, or numbers in units of the data."""
+def readable(
+    network: TaskNetwork, outputs: Float[Tensor, "R *B O"], length: Int[Tensor, " R"]
+) -> Float[Tensor, "R *B C"]:
+    """Return probabilities of classes, or numbers in units of the data.
+
+    ``length`` counts the positions of each row, BOS too.
+    """
+    if isinstance(network.head, BasesHead):
+        return network.head.probabilities(outputs, length)
     task = network.task
     asked = task.answer if isinstance(task, PairTaskConfig) else task
     exact = outputs.double()
-    if asked.kind in ("classification", "bases"):
+    if asked.kind == "classification":
         return exact.softmax(-1)
     if asked.kind == "multilabel":
         return exact.sigmoid()
@@ -81,8 +90,22 @@ def readable(network: TaskNetwork, outputs: Float[Tensor, "*B O"]) -> Float[Tens
     return exact if network.standard is None else network.standard.restored(exact)
 
 
+def rows_of(found: Tensor, task: TaskConfig, lengths_bp: Sequence[int]) -> list[np.ndarray]:
+    """Return each row's own part of ``found``: without BOS and padding."""
+    arrays = found.cpu().numpy()
+    if isinstance(task, BasesTaskConfig):
+        return [row[1 : bases + 1] for row, bases in zip(arrays, lengths_bp, strict=True)]
+    if isinstance(task, SignalTaskConfig):
+        bins = [-(-bases // task.bin_bp) for bases in lengths_bp]
+        return [row[:own] for row, own in zip(arrays, bins, strict=True)]
+    return [np.asarray(row) for row in arrays]
+
+
 def measure(task: TaskConfig, answers: Answers, names: tuple[str, ...]) -> dict[str, float]:
-    """Return the metrics of labelled ``answers``, the loss among them."""
+    """Return the metrics of labelled ``answers``, the loss among them.
+
+    Of numbers, each is measured on the rows or bins whose label of it isn't NaN.
+    """
     assert answers.targets is not None
     kind = target_of(task)
     found: dict[str, float] = {} if answers.loss is None else {"loss": answers.loss}
@@ -96,22 +119,9 @@ def measure(task: TaskConfig, answers: Answers, names: tuple[str, ...]) -> dict[
     else:
         targets = np.concatenate([np.atleast_2d(row) for row in answers.targets]).astype(np.float64)
         numbers = np.concatenate([np.atleast_2d(row) for row in answers.values])
-        known = ~np.isnan(targets).any(1)
-        found |= regression_metrics(targets[known], numbers[known], names)
+        found |= regression_metrics_where_known(targets, numbers, names)
     return found
 
 
 def _whole_numbers(rows: list[np.ndarray]) -> Int64[np.ndarray, "..."]:
     return np.stack(rows).astype(np.int64)
-
-
-def _rows(found: Tensor, task: TaskConfig, batch: TaskBatch) -> Iterator[np.ndarray]:
-    """Give each row's part of ``found``, without BOS and padding."""
-    arrays = found.cpu().numpy()
-    for row, length in enumerate(batch.length.tolist()):
-        if isinstance(task, BasesTaskConfig):
-            yield arrays[row, 1:length]
-        elif isinstance(task, SignalTaskConfig):
-            yield arrays[row, : -(-(length - 1) // task.bin_bp)]
-        else:
-            yield np.asarray(arrays[row])

@@ -6,10 +6,11 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from hyena_glt.config.examples import Part
-from hyena_glt.data.examples import Dataset
+from hyena_glt.config.tasks import PairTaskConfig, SignalTaskConfig
+from hyena_glt.data.examples import Dataset, Rows
 from hyena_glt.data.examples.dataset import Row
 from hyena_glt.errors import CheckpointError, RecipeError
 from hyena_glt.evaluate.counted import counted_classification, counted_multilabel
@@ -45,7 +46,8 @@ class Evaluation(NamedTuple):
     report: dict[str, Any]
     rows: list[Row]
     values: list[np.ndarray]  # what was answered
-    scores: Float64[np.ndarray, " R"]  # how well, higher is better; report["score"] says what it is
+    # How well, higher is better; report["score"] says what it is. NaN where no label is known.
+    scores: Float64[np.ndarray, " R"]
 
 
 def evaluate(
@@ -61,12 +63,19 @@ def evaluate(
     """Return what the networks answer to a part of ``dataset``, compared with its labels.
 
     Intervals are 95 % of ``replicates`` bootstrap samples of whole examples: 1,000, and 100 where
-    bases or bins are answered. Other networks, by a name each, answer the same part ``against``
-    these: ``report["against"]`` has the differences, with intervals and p of the same samples, and
-    McNemar's test where each example has one class.
+    bases or bins are answered. Where examples of the part share a group, whole groups are drawn
+    instead, an example without one by itself; of a single group intervals are NaN.
+    ``report["resampled"]`` says which, and ``report["units"]`` of how many. Other networks, by a
+    name each, answer the same part ``against`` these: ``report["against"]`` has the differences,
+    with intervals and p of the same samples, and McNemar's test where each example has one class
+    and is drawn alone.
 
-    Raises RecipeError where the dataset's labels aren't those of a task or the part is empty,
-    CheckpointError where a network's classes are others. What pretraining has seen isn't looked at:
+    Examples without a known label have no score: strata leave them out, and ``report["unscored"]``
+    counts them.
+
+    Raises RecipeError where the dataset's labels or bins aren't those of a task, where it has pairs
+    and the task hasn't or the reverse, and where the part is empty; CheckpointError where a
+    network's classes are others, or its modality. What pretraining has seen isn't looked at:
     `check_overlap` does.
     """
     _check_fit(predictor, dataset, "the network")
@@ -74,12 +83,14 @@ def evaluate(
         _check_fit(other, dataset, f"the network {name}")
     if replicates is None:
         replicates = 100 if dataset.manifest.target in ("bases", "signal") else 1000
-    rows = list(dataset.part(part))
+    held = dataset.part(part)
+    rows = list(held)
     if not rows:
         raise RecipeError(f"{dataset.folder}: its part {part} is empty; evaluate another")
     targets = [np.asarray(row.target) for row in rows]
     values = _answers(predictor, rows, both_strands)
-    drawn = _replicates(predictor, values, targets, replicates, seed)
+    groups, units = _groups(held)
+    drawn = _replicates(predictor, values, targets, groups, replicates, seed)
     scores, what = _scores(predictor, values, targets)
     intervals = intervals_of(drawn)
     report: dict[str, Any] = {
@@ -91,23 +102,27 @@ def evaluate(
         "networks": len(predictor.networks),
         "both_strands": both_strands,
         "replicates": replicates,
+        "resampled": "examples" if groups is None else "groups",
+        "units": units,
         "metrics": {name: asdict(interval) for name, interval in intervals.items()},
         "score": what,
+        "unscored": int(np.isnan(scores).sum()),
         "by_length": _strata([len(row.sequence) for row in rows], scores),
         "by_gc": _strata([_gc(row) for row in rows], scores),
         "hardest": _hardest(predictor, rows, values, scores),
     }
     if all(row.contig is not None for row in rows):
         contigs = np.array([row.contig for row in rows])
-        report["by_contig"] = per_group(lambda picked: float(scores[picked].mean()), contigs)
+        report["by_contig"] = per_group(lambda picked: _mean_score(scores[picked]), contigs)
     report |= _in_detail(predictor, values, targets)
     if against:
         report["against"] = {}
         for name, other in against.items():
             answers = _answers(other, rows, both_strands)
-            others = _replicates(other, answers, targets, replicates, seed)
+            others = _replicates(other, answers, targets, groups, replicates, seed)
             report["against"][name] = _comparison(drawn, others)
-            if target_of(predictor.task) == "class":
+            # McNemar's test takes examples as independent, which those of a group aren't.
+            if target_of(predictor.task) == "class" and groups is None:
                 right = _scores(other, answers, targets)[0] > 0
                 report["against"][name]["mcnemar"] = asdict(mcnemar(scores > 0, right))
     return Evaluation(_plain(report), rows, values, scores)
@@ -118,27 +133,46 @@ def _answers(predictor: Predictor, rows: list[Row], both_strands: bool) -> list[
     return [prediction.values for prediction in found]
 
 
+def _groups(held: Rows) -> tuple[Int64[np.ndarray, " R"] | None, int]:
+    """Return each row's group as a number, None where each row is alone; and how many to draw."""
+    numbers: dict[str | int, int] = {}
+    codes = [
+        numbers.setdefault(row if group is None else group, len(numbers))
+        for row, group in enumerate(held.groups())
+    ]
+    alone = len(numbers) == len(codes)
+    return None if alone else np.array(codes, dtype=np.int64), len(numbers)
+
+
 def _replicates(
     predictor: Predictor,
     values: list[np.ndarray],
     targets: list[np.ndarray],
+    groups: Int64[np.ndarray, " R"] | None,
     replicates: int,
     seed: int,
 ) -> Replicates:
-    """Return all metrics, of all rows and of bootstrap replicates of them."""
+    """Return all metrics, of all rows and of bootstrap replicates of them or of their groups."""
+    if groups is not None and not groups.any():
+        # Of one group nothing says how others would differ.
+        found = _replicates(predictor, values, targets, None, 1, seed)
+        undefined = {name: np.full(replicates, math.nan) for name in found.values}
+        return Replicates(found.values, undefined)
     kind = target_of(predictor.task)
     if kind in ("class", "multilabel"):
         labels = np.stack(targets).astype(np.int64)
         counted = counted_classification if kind == "class" else counted_multilabel
         metrics = counted(labels, np.stack(values).astype(np.float64))
-        return counted_replicates(metrics, len(targets), replicates=replicates, seed=seed)
+        return counted_replicates(
+            metrics, len(targets), groups=groups, replicates=replicates, seed=seed
+        )
 
     def measured(indices: Int64[np.ndarray, " n"]) -> dict[str, float]:
         picked = indices.tolist()
         some = Answers([values[i] for i in picked], [targets[i] for i in picked], None)
         return measure(predictor.task, some, predictor.names)
 
-    return replicates_of(measured, len(targets), replicates=replicates, seed=seed)
+    return replicates_of(measured, len(targets), groups=groups, replicates=replicates, seed=seed)
 
 
 def _comparison(drawn: Replicates, others: Replicates) -> dict[str, Any]:
@@ -168,6 +202,21 @@ def _check_fit(predictor: Predictor, dataset: Dataset, network: str) -> None:
             f"{dataset.folder}: has labels of kind {manifest.target}, and {network} answers "
             f"{wanted}"
         )
+    if predictor.alphabet.modality != manifest.config.modality:
+        raise CheckpointError(
+            f"{dataset.folder}: holds {manifest.config.modality}, and {network} reads "
+            f"{predictor.alphabet.modality}; evaluate on a dataset of that"
+        )
+    if manifest.pairs != isinstance(predictor.task, PairTaskConfig):
+        has, reads = "pairs of sequences", "one sequence an example"
+        if not manifest.pairs:
+            has, reads = reads, has
+        raise RecipeError(f"{dataset.folder}: has {has}, and {network} reads {reads}")
+    if isinstance(predictor.task, SignalTaskConfig) and predictor.task.bin_bp != manifest.bin_bp:
+        raise RecipeError(
+            f"{dataset.folder}: has bins of {manifest.bin_bp} bp, and {network} answers bins of "
+            f"{predictor.task.bin_bp} bp; prepare the dataset with bins of these"
+        )
     if answer_names(dataset) != predictor.names:
         raise CheckpointError(
             f"{dataset.folder}: its answers are {', '.join(answer_names(dataset))}, {network}'s "
@@ -185,7 +234,10 @@ def _example(row: Row) -> Example:
 def _scores(
     predictor: Predictor, values: list[np.ndarray], targets: list[np.ndarray]
 ) -> tuple[Float64[np.ndarray, " R"], str]:
-    """Return a number a row that says how well it was answered, higher is better; and its name."""
+    """Return a number a row that says how well it was answered, higher is better; and its name.
+
+    NaN where a row has no known label.
+    """
     kind = target_of(predictor.task)
     if kind == "class":
         right = [float(v.argmax() == int(t)) for v, t in zip(values, targets, strict=True)]
@@ -198,8 +250,14 @@ def _scores(
     if kind == "bases":
         right = [float((v.argmax(1) == t).mean()) for v, t in zip(values, targets, strict=True)]
         return np.array(right), "share of bases right"
-    errors = [-float(np.nanmean(np.abs(v - t))) for v, t in zip(values, targets, strict=True)]
+    errors = [-_mean_score(np.abs(v - t)) for v, t in zip(values, targets, strict=True)]
     return np.array(errors), "minus the mean absolute error"
+
+
+def _mean_score(scores: Float64[np.ndarray, "..."]) -> float:
+    """Return the mean of those that aren't NaN; NaN where all are."""
+    known = scores[~np.isnan(scores)]
+    return float(known.mean()) if known.size else math.nan
 
 
 def _strata(
@@ -207,10 +265,10 @@ def _strata(
 ) -> list[dict[str, Any]]:
     """Return the mean score of rows in fifths by a number of theirs; equal ones stay together.
 
-    ``error`` is the mean's standard error.
+    Rows without the number or a score are left out. ``error`` is the mean's standard error.
     """
     found = np.array(numbers, dtype=np.float64)
-    known = ~np.isnan(found)
+    known: Bool[np.ndarray, " R"] = ~(np.isnan(found) | np.isnan(scores))
     if not known.any():
         return []
     edges = np.unique(np.quantile(found[known], np.linspace(0, 1, _STRATA + 1)))
@@ -244,12 +302,15 @@ def _hardest(
     values: list[np.ndarray],
     scores: Float64[np.ndarray, " R"],
 ) -> list[dict[str, Any]]:
-    """Return the rows that were answered worst: of classes those whose own had the least chance."""
+    """Return the rows that were answered worst: of classes those whose own had the least chance.
+
+    Rows without a score aren't among them.
+    """
     kind = target_of(predictor.task)
     chance = scores
     if kind == "class":
         chance = np.array([v[int(np.asarray(r.target))] for v, r in zip(values, rows, strict=True)])
-    worst = np.argsort(chance, kind="stable")[:HARDEST]
+    worst = np.argsort(chance, kind="stable")[: min(HARDEST, int((~np.isnan(chance)).sum()))]
     found = []
     for row in worst.tolist():
         about: dict[str, Any] = {"name": rows[row].name, "where": rows[row].where}

@@ -107,30 +107,26 @@ def render_evaluation(report: dict[str, Any]) -> str:
 
 
 def _beginning(report: dict[str, Any]) -> list[str]:
-    networks = report["networks"]
+    networks, drawn = report["networks"], report["resampled"]
+    if drawn == "groups":
+        drawn = f"{report['units']:,} groups of examples, each drawn whole"
     strands = "both strands" if report["both_strands"] else "one strand"
     parts = [
         f"<h1>{escape(report['dataset'])}, {escape(report['part'])}</h1>",
         f"<p>{report['examples']:,} examples, "
         f"{f'the mean of {networks} networks' if networks > 1 else 'one network'}, {strands}. "
-        f"Intervals hold 95 % of {report['replicates']:,} bootstrap samples of the examples: they "
-        "say how far a figure depends on which examples were drawn.</p>",
+        f"Intervals hold 95 % of {report['replicates']:,} bootstrap samples of the {drawn}: they "
+        f"say how far a figure depends on which {report['resampled']} were drawn.</p>",
     ]
-    for name, found in report.get("pretraining_overlap", {}).items():
-        if found["overlapping"]:
-            parts.append(
-                f'<p class="warning">{found["overlapping"]:,} of {found["checked"]:,} examples lie '
-                f"in regions that {escape(name)} was pretrained on: its figures may be too good. "
-                f"The first is {escape(found['first'])}.</p>"
-            )
-        elif found["genomes"]:
-            unknown = found["rows"] - found["checked"]
-            parts.append(
-                f'<p class="note">None of {found["checked"]:,} examples lies in a region that '
-                f"{escape(name)} was pretrained on"
-                + (f"; of {unknown:,} it isn't known where they lie" if unknown else "")
-                + ".</p>"
-            )
+    if report["unscored"]:
+        parts.append(
+            f'<p class="note">Of {report["unscored"]:,} examples no label is known: no figure '
+            "counts them.</p>"
+        )
+    for found in report.get("pretraining_overlap", {}).values():
+        if found["genomes"]:
+            kind = "warning" if found["overlapping"] else "note"
+            parts.append(f'<p class="{kind}">{escape(found["says"])}</p>')
     rows = [_metric(*item) for item in report["metrics"].items()]
     return [*parts, _table(["metric", "value", "95 % interval", "what it is"], rows)]
 
@@ -258,6 +254,8 @@ def _by_class(found: Mapping[str, dict[str, Any]]) -> str:
 def _hardest(report: dict[str, Any], score: str, sign: int) -> list[str]:
     """Return the table of what was answered worst, and what its score is."""
     rows = report["hardest"]
+    if not rows:
+        return ['<p class="note">None has a score.</p>']
     if "confusion" in report and "segments" not in report:
         score, sign = "probability of the label", 1
     cells = []
@@ -274,7 +272,8 @@ def _figure(draw: Callable[[Axes], None], title: str) -> str:
     FigureCanvasSVG(figure)
     axes = figure.subplots()
     draw(axes)
-    axes.set_title(title, fontsize=10, loc="left")
+    # What the user named is shown as it is: a "$" in it opens no formula.
+    axes.set_title(title, fontsize=10, loc="left", parse_math=False)
     axes.tick_params(labelsize=8)
     axes.xaxis.label.set_fontsize(9)
     axes.yaxis.label.set_fontsize(9)
@@ -289,10 +288,12 @@ def _open(axes: Axes) -> None:
 
 
 def _curves(axes: Axes, report: dict[str, Any], kind: str) -> None:
-    for colour, (name, found) in zip(_COLOURS, report["curves"].items(), strict=False):
+    shown = list(report["curves"].items())[:_MOST_CURVES]
+    lines = []
+    for colour, (_, found) in zip(_COLOURS, shown, strict=False):
         # The last point of precision and recall is where nothing is called: it is no answer.
         x, y = (points[: None if kind == "roc" else -1] for points in found[kind])
-        axes.plot(x, y, color=colour, linewidth=1.3, label=name)
+        lines += axes.plot(x, y, color=colour, linewidth=1.3)
     if kind == "roc":
         labels = ("false positive rate", "true positive rate")
         axes.plot([0, 1], [0, 1], color=_COLOURS[-1], linewidth=0.8, linestyle=":")
@@ -302,7 +303,12 @@ def _curves(axes: Axes, report: dict[str, Any], kind: str) -> None:
     _open(axes)
     more = len(report["curves"]) - _MOST_CURVES
     title = f"and {more} classes more" if more > 0 else None
-    axes.legend(frameon=False, fontsize=8, title=title, title_fontsize=8)
+    # Labels that open with "_" are for matplotlib no labels, so that names are put in afterwards.
+    legend = axes.legend(
+        lines, [" "] * len(lines), frameon=False, fontsize=8, title=title, title_fontsize=8
+    )
+    for text, (name, _) in zip(legend.get_texts(), shown, strict=True):
+        text.set(text=name, parse_math=False)
 
 
 def _reliability(found: list[list[Any]]) -> Callable[[Axes], None]:
@@ -341,10 +347,10 @@ def _confusion(axes: Axes, report: dict[str, Any]) -> None:
                 text += f"\n{shares[row, column]:.0%}"
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     if len(names) <= 4:
-        axes.set_xticks(range(len(names)), names)
+        axes.set_xticks(range(len(names)), names, parse_math=False)
     else:
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", parse_math=False)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set(xlabel="answer", ylabel="label")
 
 

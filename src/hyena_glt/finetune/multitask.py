@@ -29,10 +29,12 @@ from hyena_glt.finetune.setup import (
     augmentation,
     begin_run,
     build_network,
+    check_answers,
     check_counts,
     check_fit,
     check_metric,
     class_weights,
+    files_sha256,
     held_rows,
 )
 from hyena_glt.model import TaskNetwork, warn_of_slow_bf16
@@ -49,6 +51,7 @@ RECIPE_OF_ALL = "multitask.yaml"
 class MultitaskReport:
     """What a run did.
 
+    ``checkpoints`` are by task, and none where the run was terminated in its first epoch.
     ``validation`` holds ``loss``, the plain mean of the tasks' losses, and ``TASK/METRIC`` of each
     task, all of the best epoch; ``weights`` are those of the tasks' losses as the run ended.
     """
@@ -114,6 +117,8 @@ def finetune_tasks(
         found: dict[str, float] = {}
         for name, task in tasks.items():
             answers = answer(best.of_task(name), task.held, device, labelled=True)
+            with _telling(name):
+                check_answers(answers)
             own = measure(task.recipe.task, answers, task.names)
             found |= {f"{name}/{metric}": value for metric, value in own.items()}
         losses = [found[f"{name}/loss"] for name in tasks if f"{name}/loss" in found]
@@ -124,7 +129,11 @@ def finetune_tasks(
     check_metric(recipe.train.metric, validate(networks.eval()))
     prepare_shared(networks, recipe)
     checksums = {name: task.dataset_sha256 for name, task in tasks.items()}
-    written = {"recipe": recipe.model_dump(mode="json"), "datasets_sha256": checksums}
+    written = {
+        "recipe": recipe.model_dump(mode="json"),
+        "datasets_sha256": checksums,
+        "files_sha256": files_sha256(*(task.recipe for task in tasks.values())),
+    }
     begin_run(out, _RECORD, written, resume)
     warn_of_slow_bf16(recipe.train.precision, device)
     networks.train()
@@ -149,7 +158,7 @@ def finetune_tasks(
         progress=progress,
     )
     return MultitaskReport(
-        checkpoints={name: str(out / "checkpoint" / name) for name in tasks},
+        checkpoints={name: str(out / "checkpoint" / name) for name in tasks if ran.best_epoch},
         epochs=ran.epochs,
         best_epoch=ran.best_epoch,
         validation=ran.best,

@@ -15,7 +15,7 @@ from hyena_glt.config.tasks import BasesTaskConfig, PairTaskConfig, SignalTaskCo
 from hyena_glt.data import whole_rows_of
 from hyena_glt.data.examples import strand_swaps
 from hyena_glt.errors import CheckpointError, RecipeError
-from hyena_glt.finetune.answers import readable
+from hyena_glt.finetune.answers import readable, rows_of
 from hyena_glt.io.examples import Example
 from hyena_glt.model import TaskNetwork
 from hyena_glt.tokenize import Alphabet, alphabet
@@ -60,17 +60,11 @@ class Predictor:
         others: tuple[Tensor, ...] = ()
         if alternatives is not None:
             others = tuple(t.to(self.device) for t in whole_rows_of(alternatives))
-        found = [readable(network, network(ids, length, *others)) for network in self.networks]
-        mean = torch.stack(found).mean(0).cpu().numpy()
-        return [self._row(mean[row], len(sequence)) for row, sequence in enumerate(sequences)]
-
-    def _row(self, values: np.ndarray, length_bp: int) -> Float[np.ndarray, "..."]:
-        """Return a row's own part: without BOS and padding."""
-        if isinstance(self.task, BasesTaskConfig):
-            return values[1 : length_bp + 1]
-        if isinstance(self.task, SignalTaskConfig):
-            return values[: -(-length_bp // self.task.bin_bp)]
-        return values
+        found = [
+            readable(network, network(ids, length, *others), length) for network in self.networks
+        ]
+        mean = torch.stack(found).mean(0)
+        return rows_of(mean, self.task, [len(sequence) for sequence in sequences])
 
     def on_other_strand(
         self, values: Float[np.ndarray, "..."], length_bp: int

@@ -8,13 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hyena_glt.checkpoint.tasks import TaskCheckpoint, TaskProvenance, save_task_checkpoint
-from hyena_glt.config import (
-    FinetuneRecipe,
-)
-from hyena_glt.data import file_sha256
-from hyena_glt.data.examples import open_dataset
+from hyena_glt.config import FinetuneRecipe
+from hyena_glt.data import Split, file_sha256
+from hyena_glt.data.examples import Dataset, open_dataset
 from hyena_glt.data.examples.dataset import MANIFEST
 from hyena_glt.data.examples.loader import ExampleLoader, evaluation_loader
 from hyena_glt.data.examples.order import EpochOrder
@@ -25,26 +24,28 @@ from hyena_glt.finetune.setup import (
     augmentation,
     begin_run,
     build_network,
+    check_answers,
     check_counts,
     check_fit,
     check_metric,
     class_weights,
+    files_sha256,
     held_rows,
 )
 from hyena_glt.model import TaskNetwork, warn_of_slow_bf16
 from hyena_glt.train.adapters import plain_weights
 from hyena_glt.train.run import Device
 from hyena_glt.train.tasks import check_saving, fit_task
-from hyena_glt.train.tuning import prepare_tuning
+from hyena_glt.train.tuning import Unfreezing, is_read_at_bases, prepare_tuning
 
 RECORD = "finetune.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuningReport:
-    """What a run did."""
+    """What a run did. ``checkpoint`` is None where it was terminated in its first epoch."""
 
-    checkpoint: str
+    checkpoint: str | None
     epochs: int
     best_epoch: int
     validation: dict[str, float]
@@ -54,6 +55,76 @@ class FinetuningReport:
         """Return the report as plain data, as JSON holds it: None for what isn't defined."""
         known = {k: v if math.isfinite(v) else None for k, v in self.validation.items()}
         return {**asdict(self), "validation": known}
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A network and its data, checked against each other, before anything trains."""
+
+    recipe: FinetuneRecipe
+    network: TaskNetwork
+    donor_splits: dict[str, Split]
+    class_weights: Tensor | None
+    batches: ExampleLoader
+    held: ExampleLoader
+    names: tuple[str, ...]
+    unfreezing: Unfreezing | None
+
+    def validate(self, network: TaskNetwork, device: Device) -> dict[str, float]:
+        """Return what validation measures of ``network``.
+
+        Raises TrainingError where its answers aren't finite.
+        """
+        answers = answer(network, self.held, device, labelled=True)
+        check_answers(answers)
+        return measure(self.recipe.task, answers, self.names)
+
+    def check_metric(self, device: Device) -> None:
+        """Raise RecipeError for a metric that isn't measured: it would be missed an epoch later."""
+        check_metric(self.recipe.train.metric, self.validate(self.network.eval(), device))
+
+
+def prepare(recipe: FinetuneRecipe, dataset: Dataset) -> Prepared:
+    """Return all that ``recipe`` trains, on the CPU; nothing is written.
+
+    Raises RecipeError where task, dataset, network and settings don't fit each other,
+    SequenceFileError for a damaged dataset or table, MissingExtraError and CheckpointError.
+    """
+    kind = dataset.manifest.target
+    check_fit(recipe, dataset)
+    network, donor_splits = build_network(recipe, dataset)
+    weights = class_weights(recipe, dataset)
+    train_rows, validation_rows = dataset.part("train"), held_rows(recipe, dataset)
+    if network.standard is not None:
+        targets = np.stack([np.asarray(row.target) for row in train_rows])
+        network.standard.fit(torch.from_numpy(targets))
+    check_counts(recipe, (train_rows, validation_rows))
+    batch_examples, lengths = recipe.train.batch_examples, train_rows.lengths()
+    curriculum = curriculum_of(recipe, train_rows)
+
+    def order(epoch: int) -> EpochOrder:
+        return EpochOrder(
+            lengths,
+            batch_examples,
+            recipe.seed,
+            epoch,
+            grouped=recipe.train.grouped,
+            curriculum=curriculum,
+        )
+
+    augment = augmentation(recipe, dataset)
+    batches = ExampleLoader(train_rows, kind, order, augment=augment, seed=recipe.seed)
+    check_saving(recipe.train, batches.steps_of(recipe.train.epochs))
+    return Prepared(
+        recipe=recipe,
+        network=network,
+        donor_splits=donor_splits,
+        class_weights=weights,
+        batches=batches,
+        held=evaluation_loader(validation_rows, kind, batch_examples),
+        names=answer_names(dataset),
+        unfreezing=prepare_tuning(network, recipe, at_bases=is_read_at_bases(recipe.task)),
+    )
 
 
 def finetune(
@@ -73,57 +144,31 @@ def finetune(
     good checkpoint stays whole.
     """
     dataset = open_dataset(Path(recipe.dataset))
-    manifest = dataset.manifest
-    check_fit(recipe, dataset)
-    network, donor_splits = build_network(recipe, dataset)
-    weights = class_weights(recipe, dataset)
-    train_rows, validation_rows = dataset.part("train"), held_rows(recipe, dataset)
-    if network.standard is not None:
-        targets = np.stack([np.asarray(row.target) for row in train_rows])
-        network.standard.fit(torch.from_numpy(targets))
-    check_counts(recipe, (train_rows, validation_rows))
-    network.to(device)
-    batch_examples, lengths = recipe.train.batch_examples, train_rows.lengths()
-
-    curriculum = curriculum_of(recipe, train_rows)
-
-    def order(epoch: int) -> EpochOrder:
-        return EpochOrder(
-            lengths,
-            batch_examples,
-            recipe.seed,
-            epoch,
-            grouped=recipe.train.grouped,
-            curriculum=curriculum,
-        )
-
-    augment = augmentation(recipe, dataset)
-    loader = ExampleLoader(train_rows, manifest.target, order, augment=augment, seed=recipe.seed)
-    held = evaluation_loader(validation_rows, manifest.target, batch_examples)
-    names = answer_names(dataset)
+    prepared = prepare(recipe, dataset)
+    network = prepared.network.to(device)
+    prepared.check_metric(device)
     checksum = file_sha256(Path(recipe.dataset) / MANIFEST)
-
-    def validate(best: TaskNetwork) -> Mapping[str, float]:
-        return measure(recipe.task, answer(best, held, device, labelled=True), names)
-
-    # Before anything trains: a metric that isn't measured would be found out an epoch later.
-    check_metric(recipe.train.metric, validate(network.eval()))
-    unfreezing = prepare_tuning(network, recipe)
-    check_saving(recipe.train, loader.steps_of(recipe.train.epochs))
-    written = {"recipe": recipe.model_dump(mode="json"), "dataset_sha256": checksum}
+    written = {
+        "recipe": recipe.model_dump(mode="json"),
+        "dataset_sha256": checksum,
+        "files_sha256": files_sha256(recipe),
+    }
     begin_run(out, RECORD, written, resume)
     warn_of_slow_bf16(recipe.train.precision, device)
     network.train()
+
+    def validate(best: TaskNetwork) -> Mapping[str, float]:
+        return prepared.validate(best, device)
 
     def keep_best(best: TaskNetwork, epochs: int, found: Mapping[str, float]) -> None:
         checkpoint = TaskCheckpoint(
             recipe=recipe,
             model=best.network.config,
-            modality=manifest.config.modality,
-            target=manifest.target,
-            answers=names,
+            modality=dataset.manifest.config.modality,
+            target=dataset.manifest.target,
+            answers=prepared.names,
             weights=plain_weights(best),
-            splits=donor_splits,
+            splits=prepared.donor_splits,
             provenance=TaskProvenance(
                 command=command,
                 dataset_sha256=checksum,
@@ -137,18 +182,18 @@ def finetune(
     ran = fit_task(
         network,
         recipe,
-        loader,
-        weights,
+        prepared.batches,
+        prepared.class_weights,
         validate,
         keep_best,
         out,
-        unfreezing=unfreezing,
+        unfreezing=prepared.unfreezing,
         resume=resume,
         device=device,
         progress=progress,
     )
     return FinetuningReport(
-        checkpoint=str(out / "checkpoint"),
+        checkpoint=str(out / "checkpoint") if ran.best_epoch else None,
         epochs=ran.epochs,
         best_epoch=ran.best_epoch,
         validation=ran.best,

@@ -11,17 +11,25 @@ import torch
 from torch import Tensor
 
 from hyena_glt.checkpoint import finish_replacement, load_checkpoint
+from hyena_glt.checkpoint.replace import standing_folder
 from hyena_glt.config import (
     CalibratedPatchConfig,
     FinetuneRecipe,
     LearnedPatchConfig,
     ModelConfig,
 )
+from hyena_glt.config.finetune import TableCurriculumConfig
 from hyena_glt.config.tasks import MultilabelTaskConfig, PairTaskConfig, SignalTaskConfig
-from hyena_glt.data import Split
+from hyena_glt.data import Split, file_sha256
 from hyena_glt.data.examples import Augment, Dataset, Rows, strand_swaps
-from hyena_glt.errors import CheckpointError, RecipeError, StorageError
-from hyena_glt.finetune.answers import target_of
+from hyena_glt.errors import (
+    CheckpointError,
+    RecipeError,
+    SequenceFileError,
+    StorageError,
+    TrainingError,
+)
+from hyena_glt.finetune.answers import Answers, target_of
 from hyena_glt.io import replacing_file
 from hyena_glt.model import HyenaGLT, TaskNetwork
 from hyena_glt.objective.tasks import balanced_positive_weights, weights_of_classes
@@ -150,6 +158,41 @@ def check_metric(metric: str, measured: Mapping[str, float]) -> None:
         )
 
 
+def check_answers(answers: Answers) -> None:
+    """Raise TrainingError where a network's answers on validation aren't finite numbers."""
+    if not all(np.isfinite(row).all() for row in answers.values):
+        raise TrainingError(
+            "validation: the network's answers aren't finite numbers; the checkpoint saved before "
+            "holds no trace of it. Start again with a lower train.lr and train.head_lr"
+        )
+
+
+def files_sha256(*recipes: FinetuneRecipe) -> dict[str, str]:
+    """Return the SHA-256 of what ``recipes`` read besides datasets, by path.
+
+    Of a checkpoint it is its manifest's, which holds those of its other files; of a table saved as
+    a folder those of its files. Raises CheckpointError and SequenceFileError for what isn't there.
+    """
+    found: dict[str, str] = {}
+    for recipe in recipes:
+        if recipe.init is not None and recipe.init not in found:
+            manifest = standing_folder(Path(recipe.init)) / "manifest.json"
+            if not manifest.is_file():
+                raise CheckpointError(f"{recipe.init}: is no checkpoint, it has no {manifest.name}")
+            found[recipe.init] = file_sha256(manifest)
+        if isinstance(recipe.curriculum, TableCurriculumConfig):
+            table = Path(recipe.curriculum.path)
+            files = [table]
+            if table.is_dir():
+                files = sorted(file for file in table.rglob("*") if file.is_file())
+            for file in files:
+                if not file.is_file():
+                    raise SequenceFileError(f"{file}: no such file; correct curriculum.path")
+                if str(file) not in found:
+                    found[str(file)] = file_sha256(file)
+    return found
+
+
 def begin_run(out: Path, name: str, written: Mapping[str, Any], resume: bool) -> None:
     """Write down in the file ``name`` what the run in ``out`` is; a resumed one must be the same.
 
@@ -164,7 +207,8 @@ def begin_run(out: Path, name: str, written: Mapping[str, Any], resume: bool) ->
             raise CheckpointError(f"{out}: holds no run to resume; start it without --resume")
         if record.read_text(encoding="utf-8") != text:
             raise RecipeError(
-                f"{out}: was begun with another recipe or another dataset; resume with the same"
+                f"{out}: was begun with another recipe or another dataset, or other files (the "
+                "checkpoint to begin with, the curriculum's table); resume with the same"
             )
         finish_replacement(out / "checkpoint")
         return

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,9 +26,8 @@ from hyena_glt.config.sweep import (
     with_finetune_overrides,
 )
 from hyena_glt.data import file_sha256
-from hyena_glt.data.examples import Dataset, open_dataset
+from hyena_glt.data.examples import open_dataset
 from hyena_glt.data.examples.dataset import MANIFEST
-from hyena_glt.data.examples.loader import evaluation_loader
 from hyena_glt.errors import (
     CheckpointError,
     MissingExtraError,
@@ -35,25 +35,32 @@ from hyena_glt.errors import (
     StorageError,
     TrainingError,
 )
-from hyena_glt.finetune.answers import answer, measure
-from hyena_glt.finetune.run import RECORD, finetune
-from hyena_glt.finetune.setup import (
-    answer_names,
-    build_network,
-    check_fit,
-    check_metric,
-    class_weights,
-    held_rows,
-)
+from hyena_glt.finetune.run import RECORD, finetune, prepare
+from hyena_glt.finetune.setup import files_sha256
 from hyena_glt.io import replacing_file
 from hyena_glt.train.best import is_lower_better
 from hyena_glt.train.run import Device
-from hyena_glt.train.tuning import prepare_tuning
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
+_FILES = {
+    "dataset_sha256": "dataset",
+    "files_sha256": "checkpoint to begin with, or another table of a curriculum",
+}
+# Settings that nothing is checked against the data for: all values are alike before a step.
+_OF_STEPS_ALONE = (
+    "lr",
+    "head_lr",
+    "weight_decay",
+    "warmup_fraction",
+    "clip_norm",
+    "patience_epochs",
+    "precision",
+)
+# What a task may have otherwise, and its loss on validation means the same.
+_BESIDE_THE_LOSS = {"pooling", "strands", "class_weights", "positive_weights"}
 _RECORD, _JOURNAL, TABLE, BEST = "sweep.json", "study.journal", "trials.csv", "best.yaml"
 
 
@@ -116,6 +123,7 @@ def sweep(
         "seed": config.seed,
         "recipe": plan.recipe.model_dump(mode="json"),
         "dataset_sha256": file_sha256(Path(plan.recipe.dataset) / MANIFEST),
+        "files_sha256": files_sha256(plan.recipe, *chain(*plan.varied().values())),
     }
     if resume:
         _check_same(out, record)
@@ -137,6 +145,19 @@ class _Plan:
         overrides.append(f"train.metric={setting_text(self.recipe.train.metric)}")
         return with_finetune_overrides(self.recipe, overrides, where)
 
+    def varied(self) -> dict[str, list[FinetuneRecipe]]:
+        """Return recipes with one value each of what varies, by its name.
+
+        Raises RecipeError for a value that the recipe refuses.
+        """
+        return {
+            name: [
+                self.recipe_with({name: text}, f"vary: {name}={text}")
+                for text in map(setting_text, values_to_check(vary))
+            ]
+            for name, vary in self.config.vary.items()
+        }
+
 
 def _plan(config: SweepConfig) -> _Plan:
     recipe = load_finetune_recipe(Path(config.recipe))
@@ -149,34 +170,39 @@ def _plan(config: SweepConfig) -> _Plan:
 
 def _check(plan: _Plan) -> None:
     """Raise what is wrong with the recipe, the metric, or any one value that varies."""
-    base = plan.recipe
+    base, varied = plan.recipe, plan.varied()
     dataset = open_dataset(Path(base.dataset))
-    recipes = [
-        plan.recipe_with({name: text}, f"vary: {name}={text}")
-        for name, vary in plan.config.vary.items()
-        for text in map(setting_text, values_to_check(vary))
-    ]
-    check_fit(base, dataset)
-    check_metric(base.train.metric, _measured(base, dataset))
-    seen: list[FinetuneRecipe] = []
-    for recipe in [base, *recipes]:
-        # Settings of training alone change nothing about how a network is built.
-        bare = recipe.model_copy(update={"train": base.train, "augment": base.augment, "seed": 0})
+    prepare(base, dataset).check_metric("cpu")
+    alike = {name: getattr(base.train, name) for name in _OF_STEPS_ALONE}
+    seen = [base]
+    for recipe in chain(*varied.values()):
+        train = recipe.train.model_copy(update=alike)
+        bare = recipe.model_copy(update={"train": train, "seed": base.seed})
         if bare not in seen:
             seen.append(bare)
-            check_fit(recipe, dataset)
-            network, _ = build_network(recipe, dataset)
-            class_weights(recipe, dataset)
-            prepare_tuning(network, recipe)
+            prepare(recipe, dataset)
+    if base.train.metric == "loss":
+        for name, recipes in varied.items():
+            _check_loss(name, recipes)
 
 
-def _measured(recipe: FinetuneRecipe, dataset: Dataset) -> dict[str, float]:
-    """Return what validation measures of a network that hasn't trained."""
-    rows = held_rows(recipe, dataset)
-    network, _ = build_network(recipe, dataset)
-    held = evaluation_loader(rows, dataset.manifest.target, recipe.train.batch_examples)
-    answers = answer(network.eval(), held, "cpu", labelled=True)
-    return measure(recipe.task, answers, answer_names(dataset))
+def _check_loss(name: str, recipes: list[FinetuneRecipe]) -> None:
+    """Raise RecipeError where losses aren't one quantity, and the least says nothing."""
+    losses = [_without(recipe.task.model_dump(mode="json")) for recipe in recipes]
+    if any(loss != losses[0] for loss in losses):
+        raise RecipeError(
+            f"vary: {name} changes what the loss is, and trials are compared by it; set metric to "
+            "one that means the same in all: nll_nats, rmse, mcc"
+        )
+
+
+def _without(task: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a task says what its loss on validation is."""
+    return {
+        name: _without(value) if isinstance(value, dict) else value
+        for name, value in task.items()
+        if name not in _BESIDE_THE_LOSS
+    }
 
 
 def _begin(out: Path, record: dict[str, Any]) -> None:
@@ -197,8 +223,8 @@ def _check_same(out: Path, record: dict[str, Any]) -> None:
         raise CheckpointError(f"{out}: holds no sweep to resume; start it without --resume")
     written = json.loads((out / _RECORD).read_text(encoding="utf-8"))
     for key, value in record.items():
-        if written[key] != value:
-            what = {"dataset_sha256": "dataset"}.get(key, key)
+        if written.get(key) != value:
+            what = _FILES.get(key, key)
             raise RecipeError(
                 f"{out}: was begun with another {what}; resume with the same (trials and minutes "
                 "may be others)"

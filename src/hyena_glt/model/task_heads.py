@@ -27,10 +27,12 @@ from hyena_glt.nn import RMSNorm
 class SequenceHead(nn.Module):
     """One answer a row: norm, pool, linear."""
 
-    def __init__(self, width: int, outputs: int, pooling: PoolingKind) -> None:
+    def __init__(
+        self, width: int, outputs: int, pooling: PoolingKind, length_bp: int | None = None
+    ) -> None:
         super().__init__()
         self.norm = RMSNorm(width)
-        self.pool = Pool(pooling, width)
+        self.pool = Pool(pooling, width, length_bp)
         self.out = _linear_from_zero(width, outputs)
 
     def forward(
@@ -50,10 +52,12 @@ class PairHead(nn.Module):
     A pair of equals has the bias alone, whatever its sequence is.
     """
 
-    def __init__(self, width: int, outputs: int, pooling: PoolingKind) -> None:
+    def __init__(
+        self, width: int, outputs: int, pooling: PoolingKind, length_bp: int | None = None
+    ) -> None:
         super().__init__()
         self.norm = RMSNorm(width)
-        self.pool = Pool(pooling, width)
+        self.pool = Pool(pooling, width, length_bp)
         self.out = _linear_from_zero(width, outputs)
 
     def forward(
@@ -91,23 +95,34 @@ class BasesHead(nn.Module):
         return _exactly(lambda x: self.out(self.norm(x)), x_BLD)
 
     @torch.no_grad()
-    def labels(
+    def probabilities(
         self, logits: Float[Tensor, "B L C"], length: Int[Tensor, " B"]
-    ) -> Int[Tensor, "B L"]:
-        """Return the likeliest class of each position, and -1 behind a row's ``length``.
+    ) -> Float[Tensor, "B L C"]:
+        """Return the probability of each class at each position, in fp64.
 
-        With a CRF the likeliest chain (Viterbi), which isn't that of the likeliest classes. Raises
-        ValueError for a row without a base.
+        With a CRF those of all chains through the class there (forward-backward), over a row's
+        first ``length`` positions, which are its chain in the loss too. Behind them the
+        probabilities mean nothing. Raises ValueError for a row without a position.
         """
-        inside = torch.arange(logits.shape[1], device=length.device) < length[:, None]
+        exact = logits.double()
         if self.crf is None:
-            return logits.argmax(-1).masked_fill(~inside, -1)
+            return exact.softmax(-1)
+        inside = torch.arange(logits.shape[1], device=length.device) < length[:, None]
         check_rows_have_positions(inside)
-        labels = torch.full_like(inside, -1, dtype=torch.long)
-        assert callable(self.crf.decode)
-        for row, chain in enumerate(self.crf.decode(logits, inside)):
-            labels[row, : len(chain)] = torch.tensor(chain, device=labels.device)
-        return labels
+        start, step, end = (
+            self.crf.get_parameter(name).double()
+            for name in ("start_transitions", "transitions", "end_transitions")
+        )
+        emitted = exact.masked_fill(~inside[..., None], 0).unbind(1)
+        # Logarithms of the sums over chains: up to a position with it, and behind it.
+        before = [start + emitted[0]]
+        for score in emitted[1:]:
+            before.append((before[-1][..., None] + step).logsumexp(1) + score)
+        behind = [end.expand_as(emitted[0])]
+        for position in range(len(emitted) - 1, 0, -1):
+            onward = (step + (emitted[position] + behind[-1])[:, None]).logsumexp(2)
+            behind.append(torch.where(inside[:, position, None], onward, end))
+        return (torch.stack(before, 1) + torch.stack(behind[::-1], 1)).softmax(-1)
 
 
 class SignalHead(nn.Module):
@@ -220,8 +235,8 @@ def build_head(task: TaskConfig, width: int, answers: int) -> TaskHead:
     if isinstance(task, SignalTaskConfig):
         return SignalHead(width, outputs, task.bin_bp)
     if isinstance(task, PairTaskConfig):
-        return PairHead(width, outputs, task.pooling.kind)
-    return SequenceHead(width, outputs, task.pooling.kind)
+        return PairHead(width, outputs, task.pooling.kind, task.pooling.length_bp)
+    return SequenceHead(width, outputs, task.pooling.kind, task.pooling.length_bp)
 
 
 def _linear_from_zero(width: int, outputs: int) -> nn.Linear:

@@ -30,7 +30,9 @@ from hyena_glt.tokenize import alphabet
 from hyena_glt.train.run import Device
 from hyena_glt.train.tasks import fit_task
 
-Contender = Literal["ours", "kmer", "onehot", "cnn", "transformer"]
+Contender = Literal[
+    "ours", "kmer", "onehot", "cnn", "transformer", "transformer_kmer", "transformer_bpe"
+]
 
 # A floor's weights are all fresh, and learn at one rate that suits it whatever ours has.
 FLOOR_LR = 1e-3
@@ -86,6 +88,7 @@ def _ours(
     report = finetune(recipe, folder, resume=begun, device=device, command=command)
     if report.stopped == "terminated":
         raise TerminatedError
+    assert report.checkpoint is not None, "an epoch was finished"
     network = build_task_network(load_task_checkpoint(Path(report.checkpoint))).to(device)
     found = _tested(network, dataset, recipe, device)
     size = _size(network)
@@ -101,8 +104,9 @@ def _floor(
     train = recipe.train.model_copy(update={"lr": FLOOR_LR, "head_lr": FLOOR_LR})
     recipe = recipe.model_copy(update={"train": train, "tuning": FullTuningConfig(kind="full")})
     letters = alphabet(manifest.config.modality)
-    network = build_floor(kind, letters, recipe.task, len(names), recipe.seed)
     rows, held = dataset.part("train"), held_rows(recipe, dataset)
+    sequences = (row.sequence for row in rows)
+    network = build_floor(kind, letters, recipe.task, len(names), recipe.seed, sequences)
     if network.standard is not None:
         targets = np.stack([np.asarray(row.target) for row in rows])
         network.standard.fit(torch.from_numpy(targets))

@@ -5,10 +5,12 @@ and how answers are measured are the very same as for ours.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Final, Literal, cast
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from hyena_glt.config.tasks import (
@@ -21,9 +23,9 @@ from hyena_glt.config.tasks import (
 from hyena_glt.model import HyenaGLT, TaskNetwork
 from hyena_glt.model.task_heads import BasesHead, PairHead, Standard, build_head
 from hyena_glt.model.task_network import bases_of
-from hyena_glt.tokenize import Alphabet
+from hyena_glt.tokenize import PAD, Alphabet, BpeTokenizer, KmerTokenizer, Tokenizer
 
-FloorKind = Literal["cnn", "transformer"]
+FloorKind = Literal["cnn", "transformer", "transformer_kmer", "transformer_bpe"]
 
 _CNN_WIDTH: Final = 96
 _CNN_TAPS: Final = (11, 7, 7)
@@ -33,6 +35,8 @@ _TRANSFORMER_LAYERS: Final = 3
 _TRANSFORMER_STEM_BP: Final = 7
 _TRANSFORMER_HEADS: Final = 4
 _DROPOUT: Final = 0.1
+_MOST_KMERS: Final = 4096  # all 6-mers of DNA
+_BPE_WORDS: Final = 512
 
 
 class _Letters(nn.Module):
@@ -98,16 +102,7 @@ class SmallTransformer(nn.Module):
         self.embed = nn.Conv1d(
             len(letters.letters), _TRANSFORMER_WIDTH, _TRANSFORMER_STEM_BP, padding="same"
         )
-        layer = nn.TransformerEncoderLayer(
-            _TRANSFORMER_WIDTH,
-            _TRANSFORMER_HEADS,
-            4 * _TRANSFORMER_WIDTH,
-            _DROPOUT,
-            activation="gelu",
-            batch_first=True,
-            norm_first=True,
-        )
-        self.encoder = nn.TransformerEncoder(layer, _TRANSFORMER_LAYERS, enable_nested_tensor=False)
+        self.encoder = _encoder()
 
     def forward(
         self, ids: Int[Tensor, "B L"], length: Int[Tensor, " B"]
@@ -117,6 +112,55 @@ class SmallTransformer(nn.Module):
         x = self.embed(self.letters(ids).transpose(1, 2)).transpose(1, 2)
         x = x + _places(ids.shape[1], self.width, ids.device)
         return self.encoder(x, src_key_padding_mask=~valid), valid
+
+
+class TokenTransformer(nn.Module):
+    """The same Transformer on tokens of several letters; a base has the state of its token.
+
+    Of overlapping tokens that is the last one which has begun by then.
+    """
+
+    width = _TRANSFORMER_WIDTH
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.embed = nn.Embedding(tokenizer.size, _TRANSFORMER_WIDTH)
+        self.encoder = _encoder()
+
+    def forward(
+        self, ids: Int[Tensor, "B L"], length: Int[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "B L D"], Bool[Tensor, "B L"]]:
+        """Return states and which of them are of bases."""
+        rows = [row[1:n] for row, n in zip(ids.cpu().numpy(), length.tolist(), strict=True)]
+        tokens = [torch.from_numpy(self.tokenizer.encode(row.astype(np.uint8))) for row in rows]
+        token_of = torch.zeros(ids.shape, dtype=torch.long)
+        for row, found in enumerate(tokens):
+            starts = torch.from_numpy(self.tokenizer.spans(found.numpy())[:, 0].copy())
+            bases = torch.arange(len(rows[row]))
+            token_of[row, 1 : len(bases) + 1] = torch.searchsorted(starts, bases, right=True) - 1
+        padded = nn.utils.rnn.pad_sequence(tokens, batch_first=True, padding_value=PAD)
+        padding = (
+            torch.arange(padded.shape[1]) >= torch.tensor([len(row) for row in tokens])[:, None]
+        )
+        padded, padding, token_of = (t.to(ids.device) for t in (padded.long(), padding, token_of))
+        x = self.embed(padded) + _places(padded.shape[1], self.width, ids.device)
+        x = self.encoder(x, src_key_padding_mask=padding)
+        x = x.gather(1, token_of[..., None].expand(-1, -1, self.width))
+        return x, bases_of(ids, length)
+
+
+def _encoder() -> nn.TransformerEncoder:
+    layer = nn.TransformerEncoderLayer(
+        _TRANSFORMER_WIDTH,
+        _TRANSFORMER_HEADS,
+        4 * _TRANSFORMER_WIDTH,
+        _DROPOUT,
+        activation="gelu",
+        batch_first=True,
+        norm_first=True,
+    )
+    return nn.TransformerEncoder(layer, _TRANSFORMER_LAYERS, enable_nested_tensor=False)
 
 
 def _places(positions: int, width: int, device: torch.device) -> Float[Tensor, "L D"]:
@@ -160,9 +204,16 @@ class FloorNetwork(TaskNetwork):
 
 
 def build_floor(
-    kind: FloorKind, letters: Alphabet, task: TaskConfig, answers: int, seed: int
+    kind: FloorKind,
+    letters: Alphabet,
+    task: TaskConfig,
+    answers: int,
+    seed: int,
+    sequences: Iterable[UInt8[np.ndarray, " _"]] = (),
 ) -> FloorNetwork:
     """Return a fresh network of ``kind`` for ``task``, its weights drawn from ``seed``.
+
+    Byte pairs are learned on ``sequences``. Raises MissingExtraError for them without tokenizers.
 
     A CNN that answers for sequences takes the maximum over all places, since a motif may stand at
     any; with classes of bases, tracks and pairs there is nothing to choose.
@@ -170,8 +221,21 @@ def build_floor(
     torch.manual_seed(seed)
     if kind == "transformer":
         return FloorNetwork(SmallTransformer(letters), SmallTransformer.width, task, answers)
+    if kind in ("transformer_kmer", "transformer_bpe"):
+        body = TokenTransformer(_tokenizer(kind, letters, sequences))
+        return FloorNetwork(body, TokenTransformer.width, task, answers)
     if task.kind in ("classification", "multilabel", "regression"):
         task = task.model_copy(update={"pooling": PoolingConfig(kind="max")})
     each_base = task.kind in ("bases", "signal")
-    body = Convolutions(letters, pooled=not each_base)
-    return FloorNetwork(body, Convolutions.width, task, answers)
+    convolutions = Convolutions(letters, pooled=not each_base)
+    return FloorNetwork(convolutions, Convolutions.width, task, answers)
+
+
+def _tokenizer(
+    kind: FloorKind, letters: Alphabet, sequences: Iterable[UInt8[np.ndarray, " _"]]
+) -> Tokenizer:
+    """Return overlapping words as long as there are few enough, or byte pairs of ``sequences``."""
+    if kind == "transformer_bpe":
+        return BpeTokenizer.learn(sequences, _BPE_WORDS, letters.modality)
+    k = int(math.log(_MOST_KMERS) / math.log(len(letters.letters)) + 1e-9)
+    return KmerTokenizer(k, 1, letters.modality)

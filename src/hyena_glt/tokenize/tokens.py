@@ -16,7 +16,7 @@ from hyena_glt.errors import SequenceError
 from hyena_glt.tokenize import vocabulary
 from hyena_glt.tokenize.vocabulary import VOCABULARY_SIZE
 
-Sequence = str | bytes | UInt8[np.ndarray, " L"]
+Sequence = str | bytes | UInt8[np.ndarray, " _"]
 _FIRST_LETTER = 32
 
 

@@ -36,11 +36,11 @@ class BestEpoch:
         return patience is not None and self.done - self.epoch >= patience
 
     def _is_gain(self, value: float) -> bool:
-        """Any number is better than NaN."""
-        if math.isnan(value):
-            return False
-        gain = value - self.metrics[self.metric]
-        return math.isnan(gain) or (gain < 0 if self.lower_is_better else gain > 0)
+        """Any number is better than NaN; NaN is never a gain."""
+        best = self.metrics[self.metric]
+        if math.isnan(best):
+            return not math.isnan(value)
+        return value < best if self.lower_is_better else value > best
 
     def state_dict(self) -> dict[str, Any]:
         """Return what early stopping and the choice of the best depend on."""

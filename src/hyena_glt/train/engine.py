@@ -7,8 +7,10 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import nn
 
 from hyena_glt.config import FinetuneTrainConfig
+from hyena_glt.errors import HyenaGLTError, StorageError, TrainingError
 from hyena_glt.train.run import Device, quiet_engine
 from hyena_glt.train.saving import FolderIO, newest_resume_folder
 
@@ -28,6 +30,7 @@ def run_engine(
     """Train ``module`` for so many of the engine's epochs; return whether SIGTERM ended it.
 
     With ``resume`` it goes on from the newest state in ``out``. Metrics go to ``out/metrics``.
+    Raises StorageError where ``out`` can't be written.
     """
     with quiet_engine():
         trainer = Trainer(
@@ -52,4 +55,25 @@ def run_engine(
             trainer.fit(module, batches, ckpt_path=state)
         except SIGTERMException:
             return True
+        except OSError as error:
+            if isinstance(error, HyenaGLTError):
+                raise
+            raise StorageError(
+                f"{out}: can't be written ({error.strerror}); nothing that stood there is lost; "
+                "free some space and go on with --resume"
+            ) from error
     return False
+
+
+def check_weights(module: nn.Module, epoch: int) -> None:
+    """Raise TrainingError where a weight that moves in ``epoch`` (from 1) isn't finite at its end.
+
+    The epoch's last step is followed by no loss that would tell.
+    """
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad and not bool(parameter.isfinite().all()):
+            raise TrainingError(
+                f"epoch {epoch}: its steps have left {name} with numbers that aren't finite; the "
+                "checkpoint saved before holds no trace of it. Start again with a lower train.lr "
+                "and train.head_lr"
+            )

@@ -24,12 +24,12 @@ from hyena_glt.objective.balance import (
     gradient_norms,
 )
 from hyena_glt.train.best import BestEpoch, is_lower_better
-from hyena_glt.train.engine import run_engine
+from hyena_glt.train.engine import check_weights, run_engine
 from hyena_glt.train.optimiser import warm_cosine
 from hyena_glt.train.run import Device
 from hyena_glt.train.saving import prune_resume_folders, resume_folder
 from hyena_glt.train.tasks import loss_of
-from hyena_glt.train.tuning import optimiser_groups, prepare_tuning
+from hyena_glt.train.tuning import is_read_at_bases, optimiser_groups, prepare_tuning
 
 
 class SharedNetwork(nn.Module):
@@ -146,8 +146,9 @@ def fit_tasks(
     """Train ``networks`` in place; ``keep_best`` is called at each epoch that is the best so far.
 
     With ``resume`` the run goes on after the last epoch that was finished, and replays to the same
-    bits; one that has ended isn't trained further. Raises TrainingError for a loss that isn't
-    finite, or that the balance can't weigh.
+    bits; one that has ended isn't trained further. Raises TrainingError for a loss or weights that
+    aren't finite, or a loss that the balance can't weigh; StorageError where ``out`` can't be
+    written.
     """
     config = recipe.train
     weights = {n: None if w is None else w.to(device) for n, w in class_weights.items()}
@@ -181,7 +182,7 @@ def prepare_shared(networks: SharedNetwork, recipe: MultitaskRecipe) -> None:
     package that isn't installed.
     """
     first = networks.tasks[0]
-    prepare_tuning(networks.of_task(first), recipe.of_task(first))
+    prepare_tuning(networks.of_task(first), recipe.of_task(first), at_bases=_any_at_bases(recipe))
     if recipe.balance.kind == "gradnorm" and not networks.moving():
         raise RecipeError(
             "balance.kind=gradnorm weighs how tasks pull on shared weights, and tuning.freeze "
@@ -283,7 +284,7 @@ class MultitaskModule(LightningModule):
         """Return AdamW, heads and balance at the head's rate; warm-up, then a cosine to zero."""
         config, first = self.config, self.networks.of_task(self.networks.tasks[0])
         decay = getattr(self.recipe.tuning, "layer_decay", None)
-        groups = optimiser_groups(first, config, decay)
+        groups = optimiser_groups(first, config, decay, at_bases=_any_at_bases(self.recipe))
         grouped = {id(p) for p in [*first.network.parameters(), *first.head.parameters()]}
         others = [p for p in self.parameters() if id(p) not in grouped]
         groups.append({"params": others, "lr": config.head_lr, "weight_decay": 0.0})
@@ -335,6 +336,7 @@ class TaskEpochs(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do what the end of an epoch calls for."""
         assert isinstance(pl_module, MultitaskModule)
+        check_weights(pl_module, trainer.current_epoch + 1)
         pl_module.end_epoch()
         networks = pl_module.networks
         networks.eval()
@@ -365,6 +367,10 @@ def is_lower_better_of_task(metric: str) -> bool:
     """Return whether less is better of ``loss``, TASK/METRIC or TASK/METRIC/NUMBER."""
     _, slash, of_task = metric.partition("/")
     return is_lower_better(of_task if slash else metric)
+
+
+def _any_at_bases(recipe: MultitaskRecipe) -> bool:
+    return any(is_read_at_bases(one.task) for one in recipe.tasks.values())
 
 
 def _shared_prefix(number: int) -> str:

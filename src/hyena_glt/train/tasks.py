@@ -19,11 +19,11 @@ from hyena_glt.errors import RecipeError, TrainingError
 from hyena_glt.model import TaskNetwork
 from hyena_glt.objective.tasks import TaskLoss, task_loss
 from hyena_glt.train.best import BestEpoch, is_lower_better
-from hyena_glt.train.engine import run_engine
+from hyena_glt.train.engine import check_weights, run_engine
 from hyena_glt.train.optimiser import warm_cosine
 from hyena_glt.train.run import Device
 from hyena_glt.train.saving import prune_resume_folders, resume_folder
-from hyena_glt.train.tuning import Unfreezing, optimiser_groups
+from hyena_glt.train.tuning import Unfreezing, is_read_at_bases, optimiser_groups
 
 Validate = Callable[[TaskNetwork], Mapping[str, float]]  # named metrics, "loss" among them
 KeepBest = Callable[[TaskNetwork, int, Mapping[str, float]], None]  # network, epochs, metrics
@@ -57,8 +57,8 @@ def fit_task(
     The network and ``unfreezing`` are as `prepare_tuning` left and gave them; ``weights`` are those
     of the classes. With ``resume`` the run goes on with the example after those of the last state
     that was saved, and replays to the same bits; one that has ended isn't trained further. Raises
-    RecipeError for ``train.save_every_steps`` without effect, TrainingError for a loss that isn't
-    finite.
+    RecipeError for ``train.save_every_steps`` without effect, TrainingError for a loss or weights
+    that aren't finite, StorageError where ``out`` can't be written.
     """
     steps = batches.steps_of(recipe.train.epochs)
     check_saving(recipe.train, steps)
@@ -159,7 +159,13 @@ class TaskModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """Return AdamW, the head at a rate of its own; warm-up, then a cosine to zero."""
         config = self.config
-        optimiser = torch.optim.AdamW(optimiser_groups(self.network, config, self.layer_decay))
+        groups = optimiser_groups(
+            self.network,
+            config,
+            self.layer_decay,
+            at_bases=is_read_at_bases(self.network.task),
+        )
+        optimiser = torch.optim.AdamW(groups)
         return warm_cosine(optimiser, config.warmup_fraction, self.steps)
 
 
@@ -232,6 +238,7 @@ class Epochs(Callback):
     def _end_epoch(self, trainer: Trainer, module: TaskModule) -> None:
         """Validate, keep the network if it is the best, save the state, stop if it is time to."""
         network = module.network
+        check_weights(network, module.epoch)
         network.eval()
         with torch.no_grad():
             found = dict(self.validate(network))

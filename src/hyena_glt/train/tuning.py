@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from hyena_glt.config import FinetuneRecipe, FinetuneTrainConfig
 from hyena_glt.config.finetune import FullTuningConfig, LoraTuningConfig, UnfreezeConfig
+from hyena_glt.config.tasks import TaskConfig
 from hyena_glt.errors import RecipeError
 from hyena_glt.model import HyenaGLT, TaskNetwork
 from hyena_glt.model.hierarchy import Hierarchy
@@ -15,23 +16,49 @@ from hyena_glt.train.adapters import add_adapters
 def freeze(network: TaskNetwork, recipe: FinetuneRecipe) -> None:
     """Let no gradient into what the recipe keeps as it is, from the first epoch to the last.
 
-    Raises RecipeError where a name in ``tuning.freeze`` is no part's.
+    Raises RecipeError where a name in ``tuning.freeze`` is no part's, or of one that stays anyway.
     """
     tuning = recipe.tuning
     if not isinstance(tuning, FullTuningConfig):
         network.network.requires_grad_(False)
         return
     for part in tuning.freeze:
-        for name in names_in(network.network, part, "tuning.freeze"):
-            network.network.get_parameter(name).requires_grad_(False)
+        named = [
+            network.network.get_parameter(name)
+            for name in names_in(network.network, part, "tuning.freeze")
+        ]
+        if not any(parameter.requires_grad for parameter in named):
+            raise RecipeError(
+                f"tuning.freeze: {part!r} has no effect; what it names is frozen by a part before "
+                "it, or never trains: the letters' head, and with pooling.over=patches what reads "
+                "patches back at bases; remove it"
+            )
+        for parameter in named:
+            parameter.requires_grad_(False)
 
 
-def prepare_tuning(network: TaskNetwork, recipe: FinetuneRecipe) -> "Unfreezing | None":
+def is_read_at_bases(task: TaskConfig) -> bool:
+    """Return whether a head reads the states of bases, and not those of patches alone."""
+    pooling = getattr(task, "pooling", None)
+    return pooling is None or pooling.over == "bases"
+
+
+def prepare_tuning(
+    network: TaskNetwork, recipe: FinetuneRecipe, *, at_bases: bool = True
+) -> "Unfreezing | None":
     """Freeze what stays and put in adapters; return which parts move later, if some do.
 
-    Raises RecipeError for a part that isn't there and for a setting without effect,
+    Without ``at_bases`` no head reads the states of bases, and the layers behind the backbone have
+    no gradient. Raises RecipeError for a part that isn't there and for a setting without effect,
     MissingExtraError where adapters need a package that isn't installed.
     """
+    if not at_bases:
+        read = set(layers_of(network.network, at_bases=False))
+        unread = [layer for layer in layers_of(network.network) if layer not in read]
+        parts = tuple(f"{part}." for layer in unread for part in layer)
+        for name, parameter in network.network.named_parameters():
+            if f"{name}.".startswith(parts):
+                parameter.requires_grad_(False)
     freeze(network, recipe)
     tuning = recipe.tuning
     if isinstance(tuning, LoraTuningConfig):
@@ -40,7 +67,7 @@ def prepare_tuning(network: TaskNetwork, recipe: FinetuneRecipe) -> "Unfreezing 
         return None
     unfreezing = None
     if tuning.unfreeze is not None:
-        unfreezing = Unfreezing(network.network, tuning.unfreeze, tuning.freeze)
+        unfreezing = Unfreezing(network.network, tuning.unfreeze, tuning.freeze, at_bases=at_bases)
     if tuning.layer_decay is not None and not any(
         p.requires_grad for p in network.network.parameters()
     ):
@@ -65,36 +92,39 @@ def names_in(network: HyenaGLT, part: str, setting: str) -> list[str]:
     return found
 
 
-def layers_of(network: HyenaGLT) -> list[tuple[str, ...]]:
+def layers_of(network: HyenaGLT, *, at_bases: bool = True) -> list[tuple[str, ...]]:
     """Return the network's layers in the order in which they read: each the parts that it has.
 
     The embedding first, the outermost decoder's last block last. Between them each block is a
     layer, and so is each way from one rate to the next: in (pool, router) and out (norm, up, gate).
+    Without ``at_bases`` the backbone's last block is the last layer: what reads its states back has
+    no part in the answer.
     """
-    return [("embed",), *_inside(network.hierarchy, "hierarchy")]
+    return [("embed",), *_inside(network.hierarchy, "hierarchy", at_bases)]
 
 
-def _inside(hierarchy: Hierarchy, prefix: str) -> Iterator[tuple[str, ...]]:
+def _inside(hierarchy: Hierarchy, prefix: str, at_bases: bool) -> Iterator[tuple[str, ...]]:
     def blocks(name: str, count: int) -> Iterator[tuple[str, ...]]:
         return ((f"{prefix}.{name}.blocks.{number}",) for number in range(count))
 
     yield from blocks("encoder", len(hierarchy.encoder.blocks))
     yield (f"{prefix}.pool", f"{prefix}.router")
     if isinstance(hierarchy.inner, Hierarchy):
-        yield from _inside(hierarchy.inner, f"{prefix}.inner")
+        yield from _inside(hierarchy.inner, f"{prefix}.inner", at_bases)
     else:
         yield from blocks("inner", len(hierarchy.inner.blocks))
-    yield (f"{prefix}.inner_norm", f"{prefix}.up", f"{prefix}.gate")
-    yield from blocks("decoder", len(hierarchy.decoder.blocks))
+    if at_bases:
+        yield (f"{prefix}.inner_norm", f"{prefix}.up", f"{prefix}.gate")
+        yield from blocks("decoder", len(hierarchy.decoder.blocks))
 
 
-def layer_of_parameters(network: HyenaGLT) -> dict[str, int]:
+def layer_of_parameters(network: HyenaGLT, *, at_bases: bool = True) -> dict[str, int]:
     """Return each parameter's layer, from 0, in the order of `layers_of`.
 
     What is in none of them, such as a model of entropy, counts to the embedding.
     """
     found = dict.fromkeys((name for name, _ in network.named_parameters()), 0)
-    for number, parts in enumerate(layers_of(network)):
+    for number, parts in enumerate(layers_of(network, at_bases=at_bases)):
         for name in found:
             if f"{name}.".startswith(tuple(f"{part}." for part in parts)):
                 found[name] = number
@@ -108,14 +138,21 @@ class Unfreezing:
     effect.
     """
 
-    def __init__(self, network: HyenaGLT, config: UnfreezeConfig, frozen: Sequence[str]) -> None:
+    def __init__(
+        self,
+        network: HyenaGLT,
+        config: UnfreezeConfig,
+        frozen: Sequence[str],
+        *,
+        at_bases: bool = True,
+    ) -> None:
         self._parameters = dict(network.named_parameters())
         kept = {name for part in frozen for name in names_in(network, part, "tuning.freeze")}
-        own_heads = {name for name, p in self._parameters.items() if not p.requires_grad} - kept
+        never = {name for name, p in self._parameters.items() if not p.requires_grad} - kept
         self._first: dict[str, int] = {}  # epoch, from 0, of each that ever moves
         if config.steps is None:
             assert config.every_epochs is not None
-            layers = layer_of_parameters(network)
+            layers = layer_of_parameters(network, at_bases=at_bases)
             last = max(layers.values())
             self._first = {
                 name: (last - layer + 1) * config.every_epochs for name, layer in layers.items()
@@ -123,11 +160,11 @@ class Unfreezing:
         for number, step in enumerate(config.steps or ()):
             for part in step.parts:
                 setting = f"tuning.unfreeze.steps.{number}.parts"
-                fresh = set(names_in(network, part, setting)) - own_heads - set(self._first)
+                fresh = set(names_in(network, part, setting)) - never - set(self._first)
                 if not fresh - kept:
                     raise RecipeError(
                         f"{setting}: {part!r} has no effect; what it names moves already, or stays "
-                        "by tuning.freeze or as a head of letters"
+                        "by tuning.freeze, as a head of letters, or with pooling.over=patches"
                     )
                 self._first.update(dict.fromkeys(fresh, step.epoch - 1))
         for part in frozen:
@@ -135,7 +172,7 @@ class Unfreezing:
                 raise RecipeError(
                     f"tuning.freeze: {part!r} has no effect, no step of tuning.unfreeze frees it"
                 )
-        for name in kept | own_heads:
+        for name in kept | never:
             self._first.pop(name, None)
         for name in self._parameters.keys() - self._first.keys():
             self._parameters[name].requires_grad_(False)
@@ -147,7 +184,11 @@ class Unfreezing:
 
 
 def optimiser_groups(
-    network: TaskNetwork, config: FinetuneTrainConfig, layer_decay: float | None
+    network: TaskNetwork,
+    config: FinetuneTrainConfig,
+    layer_decay: float | None,
+    *,
+    at_bases: bool = True,
 ) -> list[dict[str, object]]:
     """Return AdamW's groups of all that asks for a gradient: what decays and what doesn't, apart.
 
@@ -159,7 +200,7 @@ def optimiser_groups(
     layers = dict.fromkeys(inside, 0)
     rates = [config.lr]
     if layer_decay is not None:
-        layers = layer_of_parameters(network.network)
+        layers = layer_of_parameters(network.network, at_bases=at_bases)
         depth = max(layers.values()) + 1
         rates = [config.lr * layer_decay ** (depth - layer) for layer in range(depth)]
     groups: list[tuple[list[Tensor], float, float]] = []

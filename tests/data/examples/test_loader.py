@@ -310,7 +310,7 @@ def test_a_row_that_is_too_long_is_found_before_the_first_batch(classes: Dataset
 
 
 def test_what_augmentation_refuses_names_the_row(classes: Dataset) -> None:
-    with pytest.raises(RecipeError, match=r"in\.csv.*shift_bp=40: found an example of"):
+    with pytest.raises(RecipeError, match=r"in\.csv.*shift_bp=40: found a sequence of"):
         list(loader(classes, augment=Augment(DNA, shift_bp=40)))
 
 
@@ -339,3 +339,28 @@ def test_workers_give_the_same_batches_resume_and_raise_without_a_traceback(
     with pytest.raises(RecipeError) as caught:
         list(loader(bases, augment=Augment(DNA, shift_bp=40), workers=2))
     assert "Traceback" not in str(caught.value)
+
+
+def test_a_shift_leaves_something_of_the_shortest_sequence(
+    classes: Dataset, tmp_path: Path
+) -> None:
+    shortest = min(SEQUENCES, key=len)
+    line = SEQUENCES.index(shortest) + 2
+    loader(classes, augment=Augment(DNA, shift_bp=len(shortest) - 1))
+    with pytest.raises(RecipeError, match=rf"in.csv: line {line}: augment.shift_bp=.*shortest"):
+        loader(classes, augment=Augment(DNA, shift_bp=len(shortest)))
+    lines = ["ACGTACGT,ACGTACGTA,0,train", "ACGTACGTAC,ACGTA,1,train", "ACG,ACGT,1,test"]
+    (tmp_path / "in.csv").write_text("\n".join(["sequence,alternative,label,split", *lines, ""]))
+    source = {
+        "kind": "table",
+        "split": "split",
+        "path": str(tmp_path / "in.csv"),
+        "label": {"kind": "class", "column": "label"},
+        "alternative": "alternative",
+    }
+    config = {"modality": "dna", "sources": [source], "split": {"by": "file"}}
+    prepare_dataset(DatasetConfig.model_validate(config), tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out")
+    with pytest.raises(RecipeError, match=r"line 3: augment.shift_bp=5: found a sequence of 5 bp"):
+        loader(dataset, augment=Augment(DNA, shift_bp=5))
+    loader(dataset, augment=Augment(DNA, shift_bp=4))

@@ -156,6 +156,15 @@ class Rows:
             raise ValueError(f"the target is {self._dataset.manifest.target!r}, expected 'class'")
         return self._gathered(lambda shard: shard.class_codes())
 
+    def groups(self) -> list[str | None]:
+        """Return what each row mustn't be parted from, as its source has it; None where nothing."""
+        places = self._indices.tolist()
+        shards = (bisect_right(self._starts, place) - 1 for place in places)
+        return [
+            self._dataset.shard(shard).group(place - self._starts[shard])
+            for place, shard in zip(places, shards, strict=True)
+        ]
+
     def _gathered(self, read: "Callable[[_ShardReader], np.ndarray]") -> Int64[np.ndarray, " R"]:
         shards = range(len(self._dataset.manifest.shards))
         of_all = [read(self._dataset.shard(index)) for index in shards]
@@ -262,6 +271,7 @@ class _ShardReader:
         self._name = _Cells(self._batch.column("name"), 4)
         self._where = _Cells(self._batch.column("where"), 4)
         self._contig = _Cells(self._batch.column("contig"), 4)
+        self._group = _Cells(self._batch.column("group"), 4)
         self._sequence = _Cells(self._batch.column("sequence"), 8)
         self._alternative = _Cells(self._batch.column("alternative"), 8) if manifest.pairs else None
         self._classes = manifest.classes
@@ -277,6 +287,9 @@ class _ShardReader:
             self._where.text(row),
             self._contig.text_or_none(row),
         )
+
+    def group(self, row: int) -> str | None:
+        return self._group.text_or_none(row)
 
     def lengths(self) -> Int64[np.ndarray, " R"]:
         return np.diff(np.frombuffer(self._sequence.offsets, np.int64))

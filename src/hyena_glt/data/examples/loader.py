@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Int64
 from torch.utils.data import DataLoader, Dataset
 
 from hyena_glt.data.examples.augment import Augment, row_keys
@@ -26,8 +28,8 @@ class ExampleLoader:
     alike.
 
     Raises SequenceError, with the row, for a sequence of more than ``most_bp`` after augmentation;
-    RecipeError for what `Augment` refuses, and for mutations of pairs, whose difference is what a
-    network is to see.
+    RecipeError for what `Augment` refuses, for a shift that leaves nothing of the shortest example,
+    and for mutations of pairs, whose difference is what a network is to see.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class ExampleLoader:
             # Now, not after hours; only the shift makes a sequence shorter.
             shift_bp = 0 if augment is None else augment.shift_bp
             check_length(rows[int(lengths.argmax())], most_bp + shift_bp)
+        if augment is not None and augment.shift_bp:
+            _check_shift(rows, lengths, augment.shift_bp)
         if augment is not None and augment.mutation and rows[0].alternative is not None:
             raise RecipeError(
                 f"augment.mutation: found {augment.mutation} for pairs, whose sequences would "
@@ -163,6 +167,23 @@ def evaluation_loader(
         world=world,
     )
     return ExampleLoader(rows, kind, lambda epoch: order, most_bp=most_bp, workers=workers)
+
+
+def _check_shift(rows: Rows, lengths: Int64[np.ndarray, " R"], shift_bp: int) -> None:
+    """Raise RecipeError, with the row, where a crop would leave nothing of a sequence."""
+    shortest = rows[int(lengths.argmin())]
+    found_bp, where = len(shortest.sequence), shortest.where
+    if shortest.alternative is not None:
+        for row in rows:
+            assert row.alternative is not None
+            if len(row.alternative) < found_bp:
+                found_bp, where = len(row.alternative), row.where
+    if found_bp <= shift_bp:
+        raise RecipeError(
+            f"{where}: augment.shift_bp={shift_bp}: found a sequence of {found_bp} bp, the "
+            "shortest, expected a longer one; use a smaller shift, or drop short examples with "
+            "quality.min_bp"
+        )
 
 
 class _Batches(Dataset[PackedBatch | HyenaGLTError]):
