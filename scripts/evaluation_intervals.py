@@ -267,6 +267,7 @@ def find_short(seeds: Seeds, bases: UInt8[np.ndarray, " L"]) -> Iterator[tuple[i
     edge = np.full(SHORT_BP, 4, dtype=np.uint8)
     windows = sliding_window_view(np.concatenate([edge, codes_of(bases), edge]), SHORT_BP)
     allowed = (DIFFERING * seeds.lengths).astype(np.int64)
+    told: set[tuple[int, int]] = set()  # seeds of one place may stand in two chunks
     for hit, position in _hits(seeds.code, SEED_BP, bases):
         places = []
         for first in range(0, len(hit), VERIFIED_ROWS):
@@ -279,6 +280,9 @@ def find_short(seeds: Seeds, bases: UInt8[np.ndarray, " L"]) -> Iterator[tuple[i
             places.append(np.stack([row[kept], start[kept], unlike[kept]], axis=1))
         if places:
             for row, start, unlike in np.unique(np.concatenate(places), axis=0).tolist():
+                if (row, start) in told:
+                    continue
+                told.add((row, start))
                 end = start + int(seeds.lengths[row])
                 yield int(seeds.number[row]), max(0, start), min(end, len(bases)), unlike
 
