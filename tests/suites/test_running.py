@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hyena_glt.config.suites import SuiteConfig, load_suite_config
+from hyena_glt.config.tasks import ClassificationTaskConfig, PoolingConfig
 from hyena_glt.errors import RecipeError, StorageError
 from hyena_glt.suites import CONTENDERS, BenchmarkOptions, Cell, Results, run_suite
 from hyena_glt.suites.contenders import run_contender
@@ -95,7 +96,7 @@ def test_all_contenders_run_and_what_is_absent_is_shown(suite: SuiteConfig, tmp_
     assert reasons == {("far", name): "far/train.csv absent" for name in CONTENDERS}
     page = (tmp_path / "out/results.md").read_text()
     assert f"| far | auroc |{' not run |' * len(CONTENDERS)}" in page
-    assert "| far | ours, kmer, onehot, cnn, transformer | 0 | far/train.csv absent |" in page
+    assert f"| far | {', '.join(CONTENDERS)} | 0 | far/train.csv absent |" in page
     kept = json.loads((tmp_path / "out/results.json").read_text())
     assert [cell["contender"] for cell in kept["cells"]] == list(CONTENDERS)
     with (tmp_path / "out/results.csv").open() as file:
@@ -254,6 +255,21 @@ def test_classes_are_in_the_order_of_names_whatever_files_say(
     assert dataset.part("train")[0].target == 1
     assert dataset.manifest.classes == ("motif", "none")
     assert not leaked_rows(dataset).any()
+
+
+def test_sequences_of_one_length_are_pooled_by_place(suite: SuiteConfig, tmp_path: Path) -> None:
+    from hyena_glt.suites.datasets import prepared
+    from hyena_glt.suites.run import _task
+
+    dataset = prepared(suite.sets[0], 0, tmp_path, tmp_path / "out")
+    lengths = {len(row.sequence) for row in dataset.part("train")}
+    assert len(lengths) == 1
+    aligned = {"kind": "aligned", "length_bp": lengths.pop()}
+    assert _task(suite.sets[0], dataset)["pooling"] == aligned
+    said = suite.sets[0].model_copy(
+        update={"task": ClassificationTaskConfig(kind="classification", pooling=PoolingConfig())}
+    )
+    assert _task(said, dataset)["pooling"] == {}
 
 
 def test_each_seed_draws_its_own_validation_and_none_its_own_test(

@@ -45,6 +45,12 @@ def target_of(task: TaskConfig) -> Target:
     return found
 
 
+def places_of(task: TaskConfig) -> int | None:
+    """Return how many bases a sequence may have where each place has weights; None: any number."""
+    pooling = getattr(task, "pooling", None)
+    return None if pooling is None else pooling.length_bp
+
+
 @torch.no_grad()
 def answer(
     network: TaskNetwork, batches: Iterable[TaskBatch], device: str, labelled: bool

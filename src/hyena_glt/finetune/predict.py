@@ -14,8 +14,8 @@ from hyena_glt.checkpoint.tasks import TaskCheckpoint, build_task_network, load_
 from hyena_glt.config.tasks import BasesTaskConfig, PairTaskConfig, SignalTaskConfig
 from hyena_glt.data import whole_rows_of
 from hyena_glt.data.examples import strand_swaps
-from hyena_glt.errors import CheckpointError, RecipeError
-from hyena_glt.finetune.answers import readable, rows_of
+from hyena_glt.errors import CheckpointError, RecipeError, SequenceError
+from hyena_glt.finetune.answers import places_of, readable, rows_of
 from hyena_glt.io.examples import Example
 from hyena_glt.model import TaskNetwork
 from hyena_glt.tokenize import Alphabet, alphabet
@@ -93,14 +93,22 @@ def predict(
     """Give the answer to each example in turn; labels are not looked at.
 
     With ``both_strands`` it is the mean of a sequence's and its reverse complement's, labels of
-    bases turned back. Raises SequenceError for a letter that the modality doesn't have and for the
-    other strand of a protein; RecipeError where a task of pairs gets single sequences.
+    bases turned back. Raises SequenceError for a letter that the modality doesn't have, for the
+    other strand of a protein, and for a sequence longer than there are places where the task pools
+    by place; RecipeError where a task of pairs gets single sequences.
     """
     source = iter(examples)
+    places = places_of(predictor.task)
     while batch := list(islice(source, batch_examples)):
         sequences = [np.frombuffer(example.sequence, np.uint8) for example in batch]
         for example, sequence in zip(batch, sequences, strict=True):
             predictor.alphabet.validate(sequence, example.where)
+            longest = max(len(sequence), len(example.alternative or b""))
+            if places is not None and longest > places:
+                raise SequenceError(
+                    f"{example.where}: found {longest} bp, and the network was fine-tuned with "
+                    f"weights for {places} places; cut sequences as those that it learned from"
+                )
         alternatives = _alternatives(predictor, batch)
         found = predictor.values(sequences, alternatives)
         if both_strands:

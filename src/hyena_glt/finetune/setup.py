@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from hyena_glt.checkpoint import finish_replacement, load_checkpoint
@@ -18,6 +19,7 @@ from hyena_glt.config import (
     LearnedPatchConfig,
     ModelConfig,
 )
+from hyena_glt.config.examples import Part
 from hyena_glt.config.finetune import TableCurriculumConfig
 from hyena_glt.config.tasks import MultilabelTaskConfig, PairTaskConfig, SignalTaskConfig
 from hyena_glt.data import Split, file_sha256
@@ -29,7 +31,7 @@ from hyena_glt.errors import (
     StorageError,
     TrainingError,
 )
-from hyena_glt.finetune.answers import Answers, target_of
+from hyena_glt.finetune.answers import Answers, places_of, target_of
 from hyena_glt.io import replacing_file
 from hyena_glt.model import HyenaGLT, TaskNetwork
 from hyena_glt.objective.tasks import balanced_positive_weights, weights_of_classes
@@ -52,6 +54,31 @@ def check_fit(recipe: FinetuneRecipe, dataset: Dataset) -> None:
         raise RecipeError(
             f"task.bin_bp={recipe.task.bin_bp}: {recipe.dataset} has bins of {manifest.bin_bp} bp"
         )
+    _check_places(recipe, dataset)
+
+
+def _check_places(recipe: FinetuneRecipe, dataset: Dataset) -> None:
+    """Raise RecipeError where a sequence has no place in ``pooling.kind=aligned``."""
+    places = places_of(recipe.task)
+    parts: tuple[Part, ...] = ("train", "validation", "test")
+    for rows in map(dataset.part, parts if places is not None else ()):
+        lengths = lengths_of(rows)
+        if len(lengths) and lengths.max() > places:
+            row = rows[int(lengths.argmax())]
+            raise RecipeError(
+                f"task.pooling.length_bp={places}: {row.where} has {lengths.max()} bp; set it to "
+                "the longest sequence's, or use another pooling"
+            )
+
+
+def lengths_of(rows: Rows) -> Int64[np.ndarray, " R"]:
+    """Return the bases of each row: of a pair, those of the longer sequence."""
+    lengths = rows.lengths()
+    if not len(rows) or rows[0].alternative is None:
+        return lengths
+    others = [len(cast(np.ndarray, row.alternative)) for row in rows]
+    longest: Int64[np.ndarray, " R"] = np.maximum(lengths, np.array(others, np.int64))
+    return longest
 
 
 def check_counts(recipe: FinetuneRecipe, parts: Sequence[Rows]) -> None:

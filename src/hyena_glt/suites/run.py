@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
-from typing import Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 import numpy as np
 
 from hyena_glt.config import FinetuneRecipe, load_finetune_recipe
+from hyena_glt.config.examples import Part
 from hyena_glt.config.suites import SetConfig, SuiteConfig
 from hyena_glt.data import file_sha256
 from hyena_glt.data.examples import Dataset
@@ -21,7 +22,7 @@ from hyena_glt.data.examples.dataset import MANIFEST
 from hyena_glt.data.examples.sketch import exact_hashes
 from hyena_glt.errors import CheckpointError, DeviceError, HyenaGLTError, RecipeError, StorageError
 from hyena_glt.finetune import Answers, measure
-from hyena_glt.finetune.setup import answer_names
+from hyena_glt.finetune.setup import answer_names, lengths_of
 from hyena_glt.suites.contenders import Contender, Outcome, TerminatedError, run_contender
 from hyena_glt.suites.datasets import prepared
 from hyena_glt.suites.library import absent_files
@@ -175,7 +176,7 @@ def _recipe(due: _Due, dataset: Dataset, options: BenchmarkOptions) -> FinetuneR
         "name": f"{due.each.name}-{due.seed}",
         "seed": due.seed,
         "dataset": str(dataset.folder),
-        "task": due.each.task.model_dump(mode="json", exclude_unset=True),
+        "task": _task(due.each, dataset),
         "train.metric": due.each.metrics[0],
     }
     if options.init is not None:
@@ -191,6 +192,21 @@ def _recipe(due: _Due, dataset: Dataset, options: BenchmarkOptions) -> FinetuneR
             f"{path}: curriculum would give ours fewer examples than floors; remove it"
         )
     return recipe
+
+
+def _task(each: SetConfig, dataset: Dataset) -> dict[str, Any]:
+    """Return a set's task, pooled by place where all sequences have one length.
+
+    Such sets are cut around something, and what stands where is half of the answer. A suite or an
+    override may say otherwise.
+    """
+    said: dict[str, Any] = each.task.model_dump(mode="json", exclude_unset=True)
+    if hasattr(each.task, "pooling") and "pooling" not in said:
+        parts: tuple[Part, ...] = ("train", "validation", "test")
+        lengths = np.concatenate([lengths_of(dataset.part(part)) for part in parts])
+        if len(lengths) and lengths.min() == lengths.max():
+            said["pooling"] = {"kind": "aligned", "length_bp": int(lengths[0])}
+    return said
 
 
 def _checksum(due: _Due, recipe: FinetuneRecipe, dataset: Dataset) -> str:
