@@ -148,7 +148,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Bases decoded a second, position by position.")
     parser.add_argument("--long", action="store_true", help="up to 1 Mb")
     parser.add_argument("--cache-gib", type=float, help="largest cache of the Transformer")
-    parser.add_argument("--threads", type=int, default=THREADS)
+    parser.add_argument("--threads", type=int, default=THREADS, help="cores that compute")
     add_out(parser)
     return parser.parse_args()
 

@@ -267,7 +267,7 @@ def main() -> int:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--dna", type=Path, help="FASTA or 2bit whose first contig is read")
     parser.add_argument("--scratch", type=Path, help="folder for files of the run")
-    parser.add_argument("--threads", type=int, default=THREADS)
+    parser.add_argument("--threads", type=int, default=THREADS, help="cores that compute")
     add_out(parser)
     parser.add_argument("--alone", type=Path, help="measure one FASTA in this process")
     arguments = parser.parse_args()

@@ -433,7 +433,7 @@ SECTIONS = {
     "peers_quality": Section(
         "Bits per base", ("python benchmarks/quality.py run --jobs 2",), quality
     ),
-    "stream": Section("Streaming", (_kept_by("stream"),), stream),
+    "stream": Section("Streaming", (_kept_by("stream", "--long --threads 1"),), stream),
     "stream_chr20": Section(
         "Human chromosome 20",
         (
@@ -445,7 +445,7 @@ SECTIONS = {
         ),
         stream,
     ),
-    "decode": Section("Decoding", (_kept_by("decode"),), decode),
+    "decode": Section("Decoding", (_kept_by("decode", "--long --threads 1"),), decode),
     "vep": Section("Variants", (_kept_by("vep"),), vep),
     "long_step": Section("A step on 1,048,576 bases", (_kept_by("long_step"),), long_step),
 }
