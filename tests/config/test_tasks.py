@@ -47,7 +47,7 @@ def test_targets_are_standardised_unless_they_are_counts() -> None:
         ({"kind": "classification", "focal_gamma": -1}, "greater than or equal to 0"),
         ({"kind": "classification", "class_weights": {"tata": 0}}, "greater than 0"),
         ({"kind": "classification", "class_weights": "even"}, "balanced"),
-        ({"kind": "classification", "pooling": {"kind": "sum"}}, "'attention' or 'last'"),
+        ({"kind": "classification", "pooling": {"kind": "sum"}}, "'last' or 'aligned'"),
         ({"kind": "multilabel", "label_smoothing": 0.1}, "label_smoothing"),
         (
             {"kind": "regression", "likelihood": "poisson", "standardise": True},

@@ -213,6 +213,22 @@ TaskConfig = Annotated[
 ]
 
 
+AnsweredConfig = (
+    ClassificationTaskConfig
+    | MultilabelTaskConfig
+    | RegressionTaskConfig
+    | BasesTaskConfig
+    | SignalTaskConfig
+    | ClassAnswerConfig
+    | NumberAnswerConfig
+)
+
+
+def answered(task: TaskConfig) -> AnsweredConfig:
+    """Return what says how ``task`` is answered: of a pair its ``answer``, else the task itself."""
+    return task.answer if isinstance(task, PairTaskConfig) else task
+
+
 class FixedBalanceConfig(Config):
     """Each task's loss has the weight given."""
 

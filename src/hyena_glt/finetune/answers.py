@@ -8,7 +8,12 @@ import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
-from hyena_glt.config.tasks import BasesTaskConfig, PairTaskConfig, SignalTaskConfig, TaskConfig
+from hyena_glt.config.tasks import (
+    BasesTaskConfig,
+    SignalTaskConfig,
+    TaskConfig,
+    answered,
+)
 from hyena_glt.data.examples.batch import TaskBatch
 from hyena_glt.evaluate.metrics import (
     base_metrics,
@@ -40,7 +45,7 @@ class Answers(NamedTuple):
 
 def target_of(task: TaskConfig) -> Target:
     """Return what label a dataset must have for ``task``."""
-    asked = task.answer.kind if isinstance(task, PairTaskConfig) else task.kind
+    asked = answered(task).kind
     found: Target = _TARGET_OF[asked]  # type: ignore[assignment]
     return found
 
@@ -83,7 +88,7 @@ def readable(
     if isinstance(network.head, BasesHead):
         return network.head.probabilities(outputs, length)
     task = network.task
-    asked = task.answer if isinstance(task, PairTaskConfig) else task
+    asked = answered(task)
     exact = outputs.double()
     if asked.kind == "classification":
         return exact.softmax(-1)

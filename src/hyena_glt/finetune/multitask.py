@@ -16,7 +16,9 @@ from hyena_glt.checkpoint import replacing_folder
 from hyena_glt.checkpoint.folder import write_manifest
 from hyena_glt.checkpoint.tasks import TaskCheckpoint, TaskProvenance, save_task_checkpoint
 from hyena_glt.config import FinetuneRecipe, MultitaskRecipe, SamplerConfig
-from hyena_glt.config.tasks import PairTaskConfig
+from hyena_glt.config.tasks import (
+    answered,
+)
 from hyena_glt.data import Split, file_sha256
 from hyena_glt.data.examples import Dataset, open_dataset
 from hyena_glt.data.examples.dataset import MANIFEST
@@ -242,7 +244,7 @@ def _order(recipe: MultitaskRecipe, tasks: Mapping[str, _Task]) -> TaskOrder | N
 
 
 def _is_squared_error(task: Any) -> bool:
-    asked = task.answer if isinstance(task, PairTaskConfig) else task
+    asked = answered(task)
     is_gaussian = getattr(asked, "likelihood", None) == "gaussian"
     return is_gaussian and not getattr(asked, "learn_variance", False)
 

@@ -21,7 +21,12 @@ from hyena_glt.config import (
 )
 from hyena_glt.config.examples import Part
 from hyena_glt.config.finetune import TableCurriculumConfig
-from hyena_glt.config.tasks import MultilabelTaskConfig, PairTaskConfig, SignalTaskConfig
+from hyena_glt.config.tasks import (
+    MultilabelTaskConfig,
+    PairTaskConfig,
+    SignalTaskConfig,
+    answered,
+)
 from hyena_glt.data import Split, file_sha256
 from hyena_glt.data.examples import Augment, Dataset, Rows, strand_swaps
 from hyena_glt.errors import (
@@ -84,7 +89,7 @@ def lengths_of(rows: Rows) -> Int64[np.ndarray, " R"]:
 def check_counts(recipe: FinetuneRecipe, parts: Sequence[Rows]) -> None:
     """Raise RecipeError, with the row, where a rate is to be learned of numbers below 0."""
     task = recipe.task
-    asked = task.answer if isinstance(task, PairTaskConfig) else task
+    asked = answered(task)
     if getattr(asked, "likelihood", None) != "poisson":
         return
     for row in chain.from_iterable(parts):
@@ -142,7 +147,7 @@ def class_weights(recipe: FinetuneRecipe, dataset: Dataset) -> Tensor | None:
             return None
         without = {name: counted.rows - count for name, count in counts.items()}
         return balanced_positive_weights(counts, without).float()
-    asked = task.answer if isinstance(task, PairTaskConfig) else task
+    asked = answered(task)
     found = weights_of_classes(getattr(asked, "class_weights", None), counts)
     return None if found is None else found.float()
 

@@ -18,6 +18,7 @@ from hyena_glt.config.tasks import (
     RegressionTaskConfig,
     SignalTaskConfig,
     TaskConfig,
+    answered,
 )
 from hyena_glt.errors import MissingExtraError, RecipeError
 from hyena_glt.model.pooling import Pool, check_rows_have_positions
@@ -217,7 +218,7 @@ def outputs_of(task: TaskConfig, answers: int) -> int:
 
     As many; twice as many where variances are learned: all means, then all log variances.
     """
-    asked = task.answer if isinstance(task, PairTaskConfig) else task
+    asked = answered(task)
     if isinstance(asked, RegressionTaskConfig | NumberAnswerConfig) and asked.learn_variance:
         return 2 * answers
     return answers

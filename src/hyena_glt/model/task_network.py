@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from hyena_glt.config.tasks import (
     BasesTaskConfig,
     NumberAnswerConfig,
-    PairTaskConfig,
     RegressionTaskConfig,
     SignalTaskConfig,
     TaskConfig,
+    answered,
 )
 from hyena_glt.errors import DirectionError, RecipeError
 from hyena_glt.model.glt import HyenaGLT, partner_ids
@@ -152,5 +152,5 @@ def _check_strands(network: HyenaGLT) -> None:
 
 
 def _is_standardised(task: TaskConfig) -> bool:
-    asked = task.answer if isinstance(task, PairTaskConfig) else task
+    asked = answered(task)
     return isinstance(asked, RegressionTaskConfig | NumberAnswerConfig) and asked.standardise

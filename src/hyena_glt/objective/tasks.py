@@ -16,9 +16,9 @@ from hyena_glt.config.tasks import (
     BasesTaskConfig,
     ClassWeights,
     MultilabelTaskConfig,
-    PairTaskConfig,
     SignalTaskConfig,
     TaskConfig,
+    answered,
 )
 from hyena_glt.errors import RecipeError
 
@@ -173,13 +173,13 @@ def task_loss(
     :func:`balanced_positive_weights` gave for training; leave them out for validation. ``length``
     and ``crf`` are those of a task with a CRF.
     """
-    if isinstance(task, MultilabelTaskConfig):
-        return multilabel_loss(outputs, target, weights, task.focal_gamma)
     if isinstance(task, BasesTaskConfig) and task.crf:
         if length is None or crf is None:
             raise ValueError("a task with a CRF needs the rows' lengths and the head's crf")
         return crf_loss(outputs, target, length, crf)
-    asked = task.answer if isinstance(task, PairTaskConfig) else task
+    asked = answered(task)
+    if isinstance(asked, MultilabelTaskConfig):
+        return multilabel_loss(outputs, target, weights, asked.focal_gamma)
     if isinstance(asked, SignalTaskConfig) or asked.kind == "regression":
         if asked.likelihood == "poisson":
             return poisson_loss(outputs, target)

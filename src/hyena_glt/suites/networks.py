@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from hyena_glt.config.tasks import (
     NumberAnswerConfig,
-    PairTaskConfig,
     PoolingConfig,
     RegressionTaskConfig,
     TaskConfig,
+    answered,
 )
 from hyena_glt.model import HyenaGLT, TaskNetwork
 from hyena_glt.model.task_heads import BasesHead, PairHead, Standard, build_head
@@ -182,7 +182,7 @@ class FloorNetwork(TaskNetwork):
         self.task = task
         self.register_buffer("partner", None, persistent=False)  # one strand is read
         self.head = build_head(task, width, answers)
-        asked = task.answer if isinstance(task, PairTaskConfig) else task
+        asked = answered(task)
         numbers = isinstance(asked, RegressionTaskConfig | NumberAnswerConfig) and asked.standardise
         self.standard = Standard(answers) if numbers else None
 
