@@ -58,6 +58,7 @@ def test_a_form_that_there_is_not_is_an_error_that_lists_those_there_are(
         pass
 
 
+@pytest.mark.slow
 def test_the_environment_is_read() -> None:
     script = (
         "import torch; from hyena_glt.ops.kernels import modal_form, fir_form; "

@@ -167,6 +167,7 @@ def test_the_bed_of_the_recipes_is_sorted_and_merged() -> None:
     assert BED.stat().st_size < 300_000
 
 
+@pytest.mark.slow
 def test_without_the_data_it_says_so(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, SCRIPT, "--data", tmp_path, "--out", tmp_path / "out.bed"],

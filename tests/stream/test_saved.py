@@ -57,6 +57,7 @@ def test_a_state_comes_back_bit_for_bit(case: Case, tmp_path: Path) -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_another_process_goes_on_with_the_same_bits(tmp_path: Path, checkpoint: Checkpoint) -> None:
     save_checkpoint(tmp_path / "checkpoint", checkpoint)
     network = build_network(checkpoint)

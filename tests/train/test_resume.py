@@ -145,6 +145,7 @@ def whole(
 Whole = Callable[[str], tuple[Recipe, Path]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_killed_between_two_states_it_replays_the_same_bits(
     name: str, whole: Whole, tmp_path: Path

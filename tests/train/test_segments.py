@@ -230,6 +230,7 @@ def column(out: Path, name: str) -> list[float]:
 COLUMNS = ("bits_per_base", "gradient_norm", "stage_1_patch_bp", "validation_bits_per_base")
 
 
+@pytest.mark.slow
 def test_a_run_in_exact_segments_is_the_run(tiny: MakeRecipe, tmp_path: Path) -> None:
     settings = ("train.clip_norm=null", "train.lr=1e-2", "train.bases=288")
     train(tiny(*settings), tmp_path / "whole")
