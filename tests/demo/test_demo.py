@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.demo, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.demo, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")
