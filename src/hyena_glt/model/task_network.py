@@ -59,7 +59,7 @@ class TaskNetwork(nn.Module):
         elif task.pooling.over == "patches":
             width = network.config.backbone.width
         self.head = build_head(task, width, answers)
-        self.standard = Standard(answers) if _is_standardised(task) else None
+        self.standard = Standard(answers) if is_standardised(task) else None
         for head in (network.head, network.masked_head):
             if head is not None:
                 head.requires_grad_(False)
@@ -151,6 +151,7 @@ def _check_strands(network: HyenaGLT) -> None:
         )
 
 
-def _is_standardised(task: TaskConfig) -> bool:
+def is_standardised(task: TaskConfig) -> bool:
+    """Return whether ``task`` learns numbers less their training mean, over their deviation."""
     asked = answered(task)
     return isinstance(asked, RegressionTaskConfig | NumberAnswerConfig) and asked.standardise

@@ -14,15 +14,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from hyena_glt.config.tasks import (
-    NumberAnswerConfig,
     PoolingConfig,
-    RegressionTaskConfig,
     TaskConfig,
-    answered,
 )
 from hyena_glt.model import HyenaGLT, TaskNetwork
 from hyena_glt.model.task_heads import BasesHead, PairHead, Standard, build_head
-from hyena_glt.model.task_network import bases_of
+from hyena_glt.model.task_network import bases_of, is_standardised
 from hyena_glt.tokenize import PAD, Alphabet, BpeTokenizer, KmerTokenizer, Tokenizer
 
 FloorKind = Literal["cnn", "transformer", "transformer_kmer", "transformer_bpe"]
@@ -182,9 +179,7 @@ class FloorNetwork(TaskNetwork):
         self.task = task
         self.register_buffer("partner", None, persistent=False)  # one strand is read
         self.head = build_head(task, width, answers)
-        asked = answered(task)
-        numbers = isinstance(asked, RegressionTaskConfig | NumberAnswerConfig) and asked.standardise
-        self.standard = Standard(answers) if numbers else None
+        self.standard = Standard(answers) if is_standardised(task) else None
 
     def forward(
         self,
