@@ -2,7 +2,7 @@
 
     python benchmarks/tasks.py                        # prints what has been run, JSON
     python benchmarks/tasks.py plan                   # writes the plan down, before the first run
-    python benchmarks/tasks.py pretrain [--jobs 2]    # the two recipes, some two hours each
+    python benchmarks/tasks.py pretrain [--jobs 2]    # the two recipes, an hour or two
     python benchmarks/tasks.py run [--jobs 2] [--only REGEX] [--minutes N]
     python benchmarks/tasks.py report                 # writes docs/results/tasks.md
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hyena_glt.config import TrainConfig
 from hyena_glt.model import HyenaGLT
+from hyena_glt.train.muon import Muon
 
 
 def parameter_groups(network: HyenaGLT) -> tuple[list[Tensor], list[Tensor]]:
@@ -33,9 +34,7 @@ def build_optimisers(network: HyenaGLT, config: TrainConfig) -> list[torch.optim
     groups = [{"params": others, "weight_decay": 0.0}]
     if config.optimiser == "muon":
         # Jordan et al. 2024; its decay is lr * weight_decay, as AdamW's.
-        muon = torch.optim.Muon(
-            matrices, lr=config.muon_lr, weight_decay=config.weight_decay, momentum=0.95
-        )
+        muon = Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay, momentum=0.95)
         rest = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
         return [rest, muon]
     groups.append({"params": matrices, "weight_decay": config.weight_decay})
