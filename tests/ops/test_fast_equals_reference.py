@@ -100,12 +100,28 @@ def test_fir(
         agree(lambda: [fir(x, h, past)], lambda: [fir_reference(x, h, past)], inputs)
 
 
+@dtypes
+@lengths
+@pytest.mark.parametrize("width", [2, 7, 66])
+@pytest.mark.parametrize("share_ahead", [0.5, 1.0])
+@pytest.mark.parametrize("form", ["library", "toeplitz", "cached"])
+def test_fir_that_looks_ahead(
+    length: int, width: int, share_ahead: float, form: str, dtype: torch.dtype
+) -> None:
+    x, h = numbers(2, 6, length, dtype=dtype), numbers(2, width, dtype=dtype, seed=1)
+    ahead = round(share_ahead * (width - 1))
+    with using({"fir": form}):
+        agree(lambda: [fir(x, h, None, ahead)], lambda: [fir_reference(x, h, None, ahead)], [x, h])
+
+
 @pytest.mark.parametrize("width", [2, 7, 66])
 @pytest.mark.parametrize("form", ["library", "toeplitz", "cached"])
 def test_a_convolution_against_finite_differences(form: str, width: int) -> None:
     x, h, past = numbers(2, 2, 65), numbers(1, width, seed=1), numbers(2, 2, width - 1, seed=2)
     with using({"fir": form}):
         assert torch.autograd.gradcheck(fir, (x, h, past))
+        for whole in (x[..., :5].detach().requires_grad_(), x):
+            assert torch.autograd.gradcheck(lambda x, h: fir(x, h, None, width // 2), (whole, h))
 
 
 @dtypes
@@ -162,6 +178,14 @@ def test_the_current_tap_comes_first() -> None:
     h = torch.tensor([[5.0, 6, 7]])
     assert fir(x, h, None).tolist() == [[[5, 6, 7, 0, 10]]]
     assert fir(x, h, torch.tensor([[[0.0, 1]]])).tolist() == [[[11, 13, 7, 0, 10]]]
+
+
+def test_taps_ahead_come_before_the_current_one() -> None:
+    x = torch.tensor([[[1.0, 0, 0, 0, 2]]])
+    h = torch.tensor([[4.0, 5, 6]])
+    assert fir(x, h, None, ahead=1).tolist() == [[[5, 6, 0, 8, 10]]]
+    # A filter that is longer than the row, both ways.
+    assert fir(x[..., 4:], torch.tensor([[1.0, 2, 3, 4, 5]]), None, ahead=3).tolist() == [[[8]]]
 
 
 def modal_inputs(length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:

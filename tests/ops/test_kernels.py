@@ -35,6 +35,13 @@ def test_narrow_filters_over_long_rows_stay_in_the_cache() -> None:
     assert fir_form(7, 1 << 20, "cuda", FP32, compiled=False) == "library"
 
 
+def test_rows_of_a_few_patches_are_one_small_matrix_in_fp32() -> None:
+    for taps in (7, 128):
+        assert fir_form(taps, 24, "cpu", FP32, compiled=False) == "toeplitz"
+        assert fir_form(taps, 25, "cpu", FP32, compiled=False) == "library"
+        assert fir_form(taps, 24, "cuda", FP32, compiled=False) == "library"
+
+
 def test_a_form_can_be_asked_for_and_no_other_runs() -> None:
     x, log_pole, residue = torch.randn(1, 2, 9), -torch.rand(2, 3), torch.randn(2, 3)
     with using({"modal": "fft", "fir": "taps"}):
@@ -62,7 +69,7 @@ def test_a_form_that_there_is_not_is_an_error_that_lists_those_there_are(
 def test_the_environment_is_read() -> None:
     script = (
         "import torch; from hyena_glt.ops.kernels import modal_form, fir_form; "
-        "print(modal_form(), fir_form(7, 9, 'cpu', torch.float32, False))"
+        "print(modal_form(), fir_form(7, 90, 'cpu', torch.float32, False))"
     )
 
     def told(text: str) -> subprocess.CompletedProcess[str]:

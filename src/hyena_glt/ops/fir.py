@@ -4,6 +4,9 @@
 
 ``h[..., 0]`` is the current tap, everywhere and at every length. ``past`` holds the W - 1 inputs
 before the call, zeros at a row's start, so that a call shorter than the filter is no special case.
+With ``ahead`` the filter also sees inputs to come: h[g, ahead] is the current tap,
+
+    y[b, d, t] = sum_{j < W} h[g, j] * x[b, d, t + ahead - j]
 """
 
 from collections.abc import Iterator
@@ -23,33 +26,45 @@ _CACHED_NUMBERS = 1 << 18  # of a block of channels: in fp32 it stays in a core'
 
 
 def fir(
-    x_BDL: Float[Tensor, "B D L"], h_GW: Float[Tensor, "G W"], past: Float[Tensor, "B D W-1"] | None
+    x_BDL: Float[Tensor, "B D L"],
+    h_GW: Float[Tensor, "G W"],
+    past: Float[Tensor, "B D W-1"] | None,
+    ahead: int = 0,
 ) -> Float[Tensor, "B D L"]:
     """Convolve ``x`` with ``h``, each of whose G filters serves D / G channels in a row.
 
-    The form is what :mod:`hyena_glt.ops.kernels` chooses.
+    The form is what :mod:`hyena_glt.ops.kernels` chooses. ``ahead`` goes with whole rows, where
+    there is no ``past``.
     """
     dim, length = x_BDL.shape[1:]
+    if past is None and max(ahead, h_GW.shape[1] - 1 - ahead) >= length:
+        # Taps that reach beyond the row from all of its positions meet zeros alone.
+        first = max(0, ahead - length + 1)
+        h_GW, ahead = h_GW[:, first : ahead + length], ahead - first
     groups, width = h_GW.shape
     compiled = torch.compiler.is_compiling()
     form = fir_form(width, length, x_BDL.device.type, x_BDL.dtype, compiled)
     if past is not None:
         past = past.to(x_BDL.dtype)
     if form == "taps":
-        return fir_reference(x_BDL, h_GW, past)
-    padded = F.pad(x_BDL, (width - 1, 0)) if past is None else torch.cat([past, x_BDL], 2)
+        return fir_reference(x_BDL, h_GW, past, ahead)
+    # The zeros around a whole row are put on inside, where no gradient is spent on them.
+    around = (width - 1 - ahead, ahead)
+    if past is not None:
+        assert ahead == 0, "taps ahead see whole rows"
+        x_BDL, around = torch.cat([past, x_BDL], 2), (0, 0)
     if form == "step":
         exact = torch.promote_types(x_BDL.dtype, torch.float32)
         taps = h_GW.flip(1).repeat_interleave(dim // groups, 0).to(exact)
-        return (padded * taps).sum(2, keepdim=True).to(x_BDL.dtype)
+        return (F.pad(x_BDL, around) * taps).sum(2, keepdim=True).to(x_BDL.dtype)
     if form == "toeplitz":
-        return torch.as_tensor(_Toeplitz.apply(padded, h_GW))  # type: ignore[no-untyped-call]
+        return torch.as_tensor(_Toeplitz.apply(x_BDL, h_GW, around))  # type: ignore[no-untyped-call]
     if form == "cached":
         h_DW = h_GW.repeat_interleave(dim // groups, 0)
-        return torch.as_tensor(_CachedTaps.apply(padded, h_DW))  # type: ignore[no-untyped-call]
+        return torch.as_tensor(_CachedTaps.apply(x_BDL, h_DW, around))  # type: ignore[no-untyped-call]
     if x_BDL.is_cpu and width >= _OWN_BACKWARD_WIDTH:
-        return torch.as_tensor(_WideFir.apply(padded, h_GW))  # type: ignore[no-untyped-call]
-    return _convolve(padded, h_GW)
+        return torch.as_tensor(_WideFir.apply(x_BDL, h_GW, around))  # type: ignore[no-untyped-call]
+    return _convolve(F.pad(x_BDL, around), h_GW)
 
 
 def _convolve(
@@ -60,6 +75,11 @@ def _convolve(
     return F.conv1d(padded_BDS, h_DW[:, None], groups=dim)
 
 
+def _seen_by(dy_BDL: Tensor, width: int, around: tuple[int, int]) -> Tensor:
+    """Return what the filter, turned round, sees of ``dy`` from the inputs: not from the zeros."""
+    return F.pad(dy_BDL, (width - 1 - around[0], width - 1 - around[1]))
+
+
 class _WideFir(torch.autograd.Function):
     """The library's forward pass; a backward pass that is quicker than the library's.
 
@@ -68,21 +88,23 @@ class _WideFir(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, padded_BDS: Tensor, h_GW: Tensor) -> Tensor:
-        ctx.save_for_backward(padded_BDS, h_GW)
-        return _convolve(padded_BDS, h_GW)
+    def forward(ctx: Any, x_BDN: Tensor, h_GW: Tensor, around: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(x_BDN, h_GW)
+        ctx.around = around
+        return _convolve(F.pad(x_BDN, around), h_GW)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, dy_BDL: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        padded_BDS, h_GW = ctx.saved_tensors
+    def backward(ctx: Any, dy_BDL: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x_BDN, h_GW = ctx.saved_tensors
         groups, width = h_GW.shape
         dx = dh = None
         if ctx.needs_input_grad[0]:
-            dx = _convolve(F.pad(dy_BDL, (width - 1, width - 1)), h_GW.flip(1))
+            dx = _convolve(_seen_by(dy_BDL, width, ctx.around), h_GW.flip(1))
         if ctx.needs_input_grad[1]:
-            dh = _filter_gradient(padded_BDS, dy_BDL, groups, _GRADIENT_BLOCK).to(h_GW.dtype)
-        return dx, dh
+            block = min(_GRADIENT_BLOCK, dy_BDL.shape[2])
+            dh = _filter_gradient(F.pad(x_BDN, ctx.around), dy_BDL, groups, block)
+        return dx, None if dh is None else dh.to(h_GW.dtype), None
 
 
 class _CachedTaps(torch.autograd.Function):
@@ -93,8 +115,10 @@ class _CachedTaps(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, padded_BDS: Tensor, h_DW: Tensor) -> Tensor:
-        ctx.save_for_backward(padded_BDS, h_DW)
+    def forward(ctx: Any, x_BDN: Tensor, h_DW: Tensor, around: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(x_BDN, h_DW)
+        ctx.around = around
+        padded_BDS = F.pad(x_BDN, around)
         batch, dim, total = padded_BDS.shape
         y_BDL = padded_BDS.new_empty(batch, dim, total - h_DW.shape[1] + 1)
         for channels in _cached_channels(padded_BDS):
@@ -103,21 +127,21 @@ class _CachedTaps(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, dy_BDL: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        padded_BDS, h_DW = ctx.saved_tensors
+    def backward(ctx: Any, dy_BDL: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x_BDN, h_DW = ctx.saved_tensors
+        padded_BDS = F.pad(x_BDN, ctx.around)
         width, length = h_DW.shape[1], dy_BDL.shape[2]
-        dx, dh = torch.empty_like(padded_BDS), torch.empty_like(h_DW)
+        dx, dh = torch.empty_like(x_BDN), torch.empty_like(h_DW)
         for channels in _cached_channels(padded_BDS):
             x, h, dy = _exact(padded_BDS[:, channels], h_DW[channels], dy_BDL[:, channels])
             if ctx.needs_input_grad[0]:
-                around = F.pad(dy, (width - 1, width - 1))
-                dx[:, channels] = _tap_by_tap(around, h.flip(1))
+                dx[:, channels] = _tap_by_tap(_seen_by(dy, width, ctx.around), h.flip(1))
             if ctx.needs_input_grad[1]:
                 for j in range(width):
                     start = width - 1 - j
                     dh[channels, j] = (dy * x[..., start : start + length]).sum((0, 2))
         wanted = ctx.needs_input_grad
-        return dx if wanted[0] else None, dh if wanted[1] else None
+        return dx if wanted[0] else None, dh if wanted[1] else None, None
 
 
 def _cached_channels(padded_BDS: Tensor) -> Iterator[slice]:
@@ -154,23 +178,25 @@ class _Toeplitz(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, padded_BDS: Tensor, h_GW: Tensor) -> Tensor:
-        ctx.save_for_backward(padded_BDS, h_GW)
-        with torch.autocast(padded_BDS.device.type, enabled=False):
-            return _blocked(padded_BDS, h_GW)
+    def forward(ctx: Any, x_BDN: Tensor, h_GW: Tensor, around: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(x_BDN, h_GW)
+        ctx.around = around
+        with torch.autocast(x_BDN.device.type, enabled=False):
+            return _blocked(F.pad(x_BDN, around), h_GW)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, dy_BDL: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        padded_BDS, h_GW = ctx.saved_tensors
-        with torch.autocast(padded_BDS.device.type, enabled=False):
+    def backward(ctx: Any, dy_BDL: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x_BDN, h_GW = ctx.saved_tensors
+        with torch.autocast(x_BDN.device.type, enabled=False):
             groups, width = h_GW.shape
             dx = dh = None
             if ctx.needs_input_grad[0]:
-                dx = _blocked(F.pad(dy_BDL, (width - 1, width - 1)), h_GW.flip(1))
+                dx = _blocked(_seen_by(dy_BDL, width, ctx.around), h_GW.flip(1))
             if ctx.needs_input_grad[1]:
-                dh = _filter_gradient(padded_BDS, dy_BDL, groups, _BLOCK).to(h_GW.dtype)
-            return dx, dh
+                block = min(_BLOCK, dy_BDL.shape[2])
+                dh = _filter_gradient(F.pad(x_BDN, ctx.around), dy_BDL, groups, block)
+            return dx, None if dh is None else dh.to(h_GW.dtype), None
 
 
 def _filter_gradient(
@@ -195,9 +221,10 @@ def _blocked(
 ) -> Float[Tensor, "B D S-W+1"]:
     batch, dim, total = padded_BDS.shape
     groups, width = h_GW.shape
+    block = min(_BLOCK, total - width + 1)
     # T[m, i] = h[W - 1 + i - m], 0 outside the filter.
-    toeplitz_GKC = F.pad(h_GW, (_BLOCK - 1, _BLOCK - 1)).unfold(1, _BLOCK, 1).flip(1)
-    y_GRC = torch.bmm(_windows(padded_BDS, groups, width, _BLOCK), toeplitz_GKC)
+    toeplitz_GKC = F.pad(h_GW, (block - 1, block - 1)).unfold(1, block, 1).flip(1)
+    y_GRC = torch.bmm(_windows(padded_BDS, groups, width, block), toeplitz_GKC)
     y_BDL = y_GRC.view(groups, batch, dim // groups, -1).transpose(0, 1).reshape(batch, dim, -1)
     return y_BDL[..., : total - width + 1]
 
@@ -215,14 +242,18 @@ def _windows(
 
 
 def fir_reference(
-    x_BDL: Float[Tensor, "B D L"], h_GW: Float[Tensor, "G W"], past: Float[Tensor, "B D W-1"] | None
+    x_BDL: Float[Tensor, "B D L"],
+    h_GW: Float[Tensor, "G W"],
+    past: Float[Tensor, "B D W-1"] | None,
+    ahead: int = 0,
 ) -> Float[Tensor, "B D L"]:
     """The definition, tap by tap, summed in fp32 at least. Reference for :func:`fir`."""
     width, length = h_GW.shape[1], x_BDL.shape[2]
     h_DW = h_GW.repeat_interleave(x_BDL.shape[1] // h_GW.shape[0], 0)
     if past is None:
-        past = x_BDL.new_zeros(*x_BDL.shape[:2], width - 1)
-    x_BDL = torch.cat([past, x_BDL], 2)
+        x_BDL = F.pad(x_BDL, (width - 1 - ahead, ahead))
+    else:
+        x_BDL = torch.cat([past, x_BDL], 2)
     exact = torch.promote_types(x_BDL.dtype, torch.float32)
     y_BDL = torch.zeros_like(x_BDL[..., width - 1 :], dtype=exact)
     for j in range(width):

@@ -36,6 +36,9 @@ _FUSED_TAPS = 16
 # Long rows of many channels leave a CPU's cache, where the library's narrow filter goes slowly.
 _CACHED_LEAST_LENGTH = {torch.bfloat16: 8192, torch.float32: 2048}
 _CUDA_LEAST_LENGTH = 4096
+# A row of a few patches is one small matrix, which in fp32 too is less than half of the library's
+# time, forward and back.
+_SHORT_ROW = 24
 
 
 def fir_form(width: int, length: int, device: str, dtype: torch.dtype, compiled: bool) -> str:
@@ -46,6 +49,8 @@ def fir_form(width: int, length: int, device: str, dtype: torch.dtype, compiled:
         return "step"
     if compiled and width <= _FUSED_TAPS:
         return "taps"
+    if device == "cpu" and dtype == torch.float32 and length <= _SHORT_ROW and not compiled:
+        return "toeplitz"
     if device == "cpu" and width <= _FUSED_TAPS:
         return "cached" if length >= _CACHED_LEAST_LENGTH.get(dtype, length + 1) else "library"
     if width < _WIDE_TAPS or dtype != torch.bfloat16:

@@ -288,7 +288,7 @@ class MultitaskModule(LightningModule):
         grouped = {id(p) for p in [*first.network.parameters(), *first.head.parameters()]}
         others = [p for p in self.parameters() if id(p) not in grouped]
         groups.append({"params": others, "lr": config.head_lr, "weight_decay": 0.0})
-        optimiser = torch.optim.AdamW(groups)
+        optimiser = torch.optim.AdamW(groups, fused=True)
         return warm_cosine(optimiser, config.warmup_fraction, self.steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

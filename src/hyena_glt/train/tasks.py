@@ -165,7 +165,7 @@ class TaskModule(LightningModule):
             self.layer_decay,
             at_bases=is_read_at_bases(self.network.task),
         )
-        optimiser = torch.optim.AdamW(groups)
+        optimiser = torch.optim.AdamW(groups, fused=True)
         return warm_cosine(optimiser, config.warmup_fraction, self.steps)
 
 

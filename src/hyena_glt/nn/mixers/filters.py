@@ -69,7 +69,7 @@ class ExplicitFilter(nn.Module):
         taps = self.filter(span.two_sided).to(x_BDL.dtype)
         if span.two_sided:
             x_BDL = _without_padding(x_BDL, span.length)
-            y_BDL = fir(F.pad(x_BDL, (0, self.width - 1)), taps, None)[..., self.width - 1 :]
+            y_BDL = fir(x_BDL, taps, None, ahead=self.width - 1)
         else:
             y_BDL = fir(x_BDL, taps, state)
         if self.skip is not None:
