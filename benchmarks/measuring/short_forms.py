@@ -99,6 +99,11 @@ def of_input_pipeline(found: Found) -> str:
     return f"{rates['100_bp']:.0f} Mb/s of records of 100 bp, {rates['8_kb']:.0f} of 8 kb"
 
 
+def of_muon(found: Found) -> str:
+    """Return our Muon's speed over torch's."""
+    return f"a step of Muon: {found['torch_over_ours']:.1f}x torch's"
+
+
 # In the order of what matters most: a run that is stopped has seen that.
 HEADLINES: dict[str, Callable[[Found], str]] = {
     "train_step": of_train_step,
@@ -107,6 +112,7 @@ HEADLINES: dict[str, Callable[[Found], str]] = {
     "decode": of_decode,
     "vep": of_vep,
     "long_step": of_long_step,
+    "muon": of_muon,
     "embed_speed": of_embed_speed,
     "patch_speed": of_patch_speed,
     "entropy_speed": of_entropy_speed,

@@ -13,9 +13,9 @@ from hyena_glt.model import has_bf16_units
 class Muon(torch.optim.Muon):
     """torch's Muon (Jordan et al. 2024), in fp32 on processors without units for bf16.
 
-    torch orthogonalises in bf16 everywhere. Without such units that was two thirds of the time of
-    training a network of 1.3 M parameters on two cores; fp32 is fast there, and exacter. State is
-    the same in both: a run may go on on another processor.
+    torch orthogonalises in bf16 everywhere, which without such units can take longer than the rest
+    of the training step (``benchmarks/muon.py``); fp32 is fast there, and exacter. State is the
+    same in both: a run may go on on another processor.
     """
 
     @overload
