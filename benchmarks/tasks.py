@@ -34,6 +34,7 @@ from answering.plan import (
     SEEDS,
     STARTS,
     TUNING,
+    ZERO_SHOT_WINDOW_BP,
     Cell,
     epochs_for,
     make_plan,
@@ -170,6 +171,7 @@ def zero_shot(cell: Cell, here: Place) -> dict[str, Any]:
     """Return how a pretrained network ranks variants whose labels it never saw."""
     script = ROOT / "scripts" / "brca1_sge.py"
     asked = [str(here.checkpoint(cell.start)), "--data", str(data_folder())]
+    asked += ["--window-bp", str(ZERO_SHOT_WINDOW_BP)]
     done = subprocess.run(
         [sys.executable, str(script), *asked], capture_output=True, text=True, check=False
     )

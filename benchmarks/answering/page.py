@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
-from answering.plan import FLOORS, PRETRAINED, SETS, STARTS, ZERO_SHOT
+from answering.plan import FLOORS, NOT_DNA, PRETRAINED, SETS, STARTS, ZERO_SHOT
 
 NOT_RUN = "not run"
+NOT_PLANNED = "none"
 Plan = Mapping[str, Any]
 Done = Mapping[str, Mapping[str, Any]]
 
@@ -67,6 +68,10 @@ def _suite(plan: Plan, done: Done, suite: str) -> str:
         row = [f"`{name}`", metric]
         row += [_spread(_scores(found["floors"], floor, metric)) for floor in FLOORS]
         row += [_spread(_scores(found[start], "ours", metric)) for start in STARTS[1:]]
+        if f"{suite}/{name}" in NOT_DNA:
+            row = [*row[: -len(PRETRAINED)], *[NOT_PLANNED] * (2 * len(PRETRAINED))]
+            rows.append(row)
+            continue
         for start in PRETRAINED:
             ours = _scores(found[start], "ours", metric)
             shared = sorted(ours.keys() & scratch.keys())
@@ -121,7 +126,9 @@ def _zero_shot(done: Done) -> str:
 
 def _remarks(plan: Plan) -> str:
     seen = ", ".join(f"`{name}`" for name in plan["seen_unlabelled"])
+    rna = " and ".join(f"`{name}`" for name in NOT_DNA)
     return (
+        f"{rna} are RNA, which the pretrained networks don't read: `none` is in the plan. "
         f"Test sequences of {seen} stand in what was pretrained on, without their labels: its "
         "promoters lie all over E. coli, and could not be kept off. All other test sequences that "
         "lie in the four genomes are in `recipes/pretraining/evaluation.bed`, which training "

@@ -52,7 +52,10 @@ SETS: dict[str, tuple[str, ...]] = {
 }
 # Whose test sequences were read in pretraining, without labels: said beside their results.
 SEEN_UNLABELLED = ("other/cnnprom_ecoli",)
+# Of RNA: the pretrained networks read DNA.
+NOT_DNA = ("other/nrc_rfam", "other/mpsa")
 ZERO_SHOT = ("brca1",)
+ZERO_SHOT_WINDOW_BP = 2048  # that of pretraining
 
 
 class Cell(NamedTuple):
@@ -83,6 +86,7 @@ def all_cells() -> list[Cell]:
         for suite, names in SETS.items()
         for name in names
         for start in STARTS
+        if start not in PRETRAINED or f"{suite}/{name}" not in NOT_DNA
     ]
     return cells
 
@@ -101,6 +105,7 @@ def make_plan() -> dict[str, Any]:
         "most_epochs": MOST_EPOCHS,
         "tuning": TUNING,
         "seen_unlabelled": SEEN_UNLABELLED,
+        "zero_shot_window_bp": ZERO_SHOT_WINDOW_BP,
         "cells": [cell.name for cell in all_cells()],
     }
     as_data: dict[str, Any] = json.loads(json.dumps(plan))

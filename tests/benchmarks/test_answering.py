@@ -8,6 +8,7 @@ import pytest
 from answering.genes import gene_suite
 from answering.page import page_text
 from answering.plan import (
+    NOT_DNA,
     PLAN_PATH,
     PRETRAINED,
     SETS,
@@ -72,6 +73,25 @@ def test_a_page_without_results_says_not_run() -> None:
     sets = sum(map(len, SETS.values()))
     assert len(rows) == 2 + sets + 2
     assert all("not run" in row for row in rows)
+    rna = [row for row in rows if "none" in row]
+    assert [row.split("`")[1] for row in rna] == ["nrc_rfam", "mpsa"]
+    assert all(row.count("not run") == 3 for row in rna)  # two floors and a fresh network
+
+
+def test_a_pretrained_network_answers_dna_alone() -> None:
+    names = [cell.name for cell in all_cells()]
+    assert [name for name in names if name.endswith("mpsa")] == [
+        "other/floors/mpsa",
+        "other/scratch/mpsa",
+    ]
+    asked = {f"{suite}/{name}" for suite in SETS for name in SETS[suite]}
+    dna = {
+        f"{suite}/{each.name}"
+        for suite in SETS.keys() - {"genes"}
+        for each in load_suite(suite).sets
+        if each.modality == "dna"
+    }
+    assert set(NOT_DNA) == {name for name in asked - dna if not name.startswith("genes/")}
 
 
 def cell(contender: str, seed: int, mcc: float, **strata: float) -> dict[str, Any]:
