@@ -107,6 +107,11 @@ def test_what_pretraining_saw_is_refused_and_else_compared(run: Run, folder: Pat
     assert accuracy["against"] == str(folder / "other")
     difference = float(accuracy["value"]) - float(accuracy["other"])
     assert float(accuracy["difference"]) == pytest.approx(difference)
+    for row in table(folder / "e/metrics.csv"):
+        of = report["metrics"][row["metric"]]
+        assert int(row["left_out"]) == of["left_out"]
+        assert row["low"] == str(of["low"])
+    assert accuracy["left_out"] == "0"
     page = (folder / "e/report.html").read_text()
     assert "2 of 24 examples lie" in page
     assert f"<h3>{folder}/other</h3>" in page

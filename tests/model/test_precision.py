@@ -4,8 +4,9 @@ import warnings
 from unittest.mock import patch
 
 import pytest
+import torch
 
-from hyena_glt.model import has_bf16_units, warn_of_slow_bf16
+from hyena_glt.model import has_bf16_units, most_exact, warn_of_slow_bf16
 
 
 def test_a_processor_without_units_warns_of_bf16_alone() -> None:
@@ -29,3 +30,9 @@ def test_a_processor_with_units_is_silent() -> None:
 def test_accelerators_are_taken_to_have_units() -> None:
     assert has_bf16_units("cuda:0")
     assert has_bf16_units("mps")
+
+
+def test_answers_are_as_exact_as_the_device_can_have_them() -> None:
+    assert most_exact(torch.device("cpu")) == torch.float64
+    assert most_exact(torch.device("cuda:1")) == torch.float64
+    assert most_exact(torch.device("mps")) == torch.float32

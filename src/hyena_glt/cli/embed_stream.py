@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import typer
 from jaxtyping import Float, Int64
 
@@ -15,6 +14,7 @@ from hyena_glt.cli.embeddings import check_suffix
 from hyena_glt.cli.streams import check_stream_output, open_stream
 from hyena_glt.embed import BasesRead, Layer, PatchesRead, Probe, ProbeState
 from hyena_glt.io import NpzWriter, TableWriter
+from hyena_glt.model import most_exact
 from hyena_glt.score import read_both_strands
 from hyena_glt.stream import Progress, Step, Strand, put_in_place, stream_genome
 from hyena_glt.tokenize import encode
@@ -160,7 +160,7 @@ class _Bins:
     def take(self, strand: Strand, step: Step) -> None:
         """Add up a piece's vectors, and write the bins that it fills."""
         piece: BasesRead = step.found
-        exact = torch.float32 if piece.values.device.type == "mps" else torch.float64
+        exact = most_exact(piece.values.device)
         end = piece.start + len(piece.values)
         at, means, ends = piece.start, [], []
         while at < end:

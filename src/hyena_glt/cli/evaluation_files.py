@@ -13,7 +13,7 @@ from hyena_glt.finetune import Evaluation
 from hyena_glt.io import TableWriter, replacing_file
 from hyena_glt.io.examples import Target
 
-_BOUNDS = ("value", "low", "high")
+_OF_METRIC = ("value", "low", "high", "left_out")  # replicates in which it has no value
 
 
 def write_evaluation(
@@ -31,8 +31,8 @@ def write_evaluation(
         "report.html": render_evaluation(report),
         "report.json": json.dumps(report, indent=1) + "\n",
         "metrics.csv": _csv(
-            ["metric", *_BOUNDS],
-            ([name, *(of[key] for key in _BOUNDS)] for name, of in report["metrics"].items()),
+            ["metric", *_OF_METRIC],
+            ([name, *(of[key] for key in _OF_METRIC)] for name, of in report["metrics"].items()),
         ),
         "predictions.csv": _csv(*_predictions(found, names, target)),
     }
@@ -59,7 +59,7 @@ def _csv(head: Sequence[str], rows: Iterator[list[Any]]) -> str:
 
 
 def _comparisons(report: dict[str, Any]) -> tuple[list[str], Iterator[list[Any]]]:
-    columns = ("other", "difference", "low", "high", "p")
+    columns = ("other", "difference", "low", "high", "p", "left_out")
     rows = (
         [other, name, report["metrics"][name]["value"], *(of[key] for key in columns)]
         for other, comparison in report["against"].items()

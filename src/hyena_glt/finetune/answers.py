@@ -22,7 +22,7 @@ from hyena_glt.evaluate.metrics import (
     regression_metrics_where_known,
 )
 from hyena_glt.io.examples import Target
-from hyena_glt.model import TaskNetwork
+from hyena_glt.model import TaskNetwork, most_exact
 from hyena_glt.model.task_heads import BasesHead
 from hyena_glt.train.tasks import loss_of
 
@@ -89,7 +89,7 @@ def readable(
         return network.head.probabilities(outputs, length)
     task = network.task
     asked = answered(task)
-    exact = outputs.double()
+    exact = outputs.to(most_exact(outputs.device))
     if asked.kind == "classification":
         return exact.softmax(-1)
     if asked.kind == "multilabel":

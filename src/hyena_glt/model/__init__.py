@@ -3,7 +3,7 @@
 from hyena_glt.model.compiling import compile_calls, compile_readings
 from hyena_glt.model.glt import HyenaGLT, ModelState, Output
 from hyena_glt.model.hierarchy import Hierarchy
-from hyena_glt.model.precision import has_bf16_units, warn_of_slow_bf16
+from hyena_glt.model.precision import has_bf16_units, most_exact, warn_of_slow_bf16
 from hyena_glt.model.task_network import TaskNetwork
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "compile_calls",
     "compile_readings",
     "has_bf16_units",
+    "most_exact",
     "warn_of_slow_bf16",
 ]

@@ -18,6 +18,11 @@ def has_bf16_units(device: str) -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def most_exact(device: torch.device) -> torch.dtype:
+    """Return the most exact floating-point type that ``device`` computes in: MPS has no fp64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def warn_of_slow_bf16(precision: Precision, device: str) -> None:
     """Give a RuntimeWarning where bf16 is asked of a processor that has no units for it."""
     if precision == "bf16" and not has_bf16_units(device):

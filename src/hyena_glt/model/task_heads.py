@@ -22,6 +22,7 @@ from hyena_glt.config.tasks import (
 )
 from hyena_glt.errors import MissingExtraError, RecipeError
 from hyena_glt.model.pooling import Pool, check_rows_have_positions
+from hyena_glt.model.precision import most_exact
 from hyena_glt.nn import RMSNorm
 
 
@@ -99,19 +100,19 @@ class BasesHead(nn.Module):
     def probabilities(
         self, logits: Float[Tensor, "B L C"], length: Int[Tensor, " B"]
     ) -> Float[Tensor, "B L C"]:
-        """Return the probability of each class at each position, in fp64.
+        """Return the probability of each class at each position, in fp64 (fp32 on MPS).
 
         With a CRF those of all chains through the class there (forward-backward), over a row's
         first ``length`` positions, which are its chain in the loss too. Behind them the
         probabilities mean nothing. Raises ValueError for a row without a position.
         """
-        exact = logits.double()
+        exact = logits.to(most_exact(logits.device))
         if self.crf is None:
             return exact.softmax(-1)
         inside = torch.arange(logits.shape[1], device=length.device) < length[:, None]
         check_rows_have_positions(inside)
         start, step, end = (
-            self.crf.get_parameter(name).double()
+            self.crf.get_parameter(name).to(exact.dtype)
             for name in ("start_transitions", "transitions", "end_transitions")
         )
         emitted = exact.masked_fill(~inside[..., None], 0).unbind(1)
@@ -183,7 +184,7 @@ class Standard(nn.Module):
 
         Raises RecipeError for a number that has fewer than two different targets.
         """
-        exact = target.double()
+        exact = target.to(most_exact(target.device))
         known = ~exact.isnan()
         count = known.sum(0).clamp(min=1)
         mean = exact.nansum(0) / count
