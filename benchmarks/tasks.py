@@ -26,14 +26,17 @@ from answering.genes import gene_suite
 from answering.page import page_text
 from answering.plan import (
     BASES_A_RUN,
+    FLOORS,
     FRESH,
     PLAN_PATH,
+    PRETRAINED,
     RECIPES,
     RESULTS,
     ROOT,
     SEEDS,
     STARTS,
     TUNING,
+    TUNING_OF_BASES,
     ZERO_SHOT_WINDOW_BP,
     Cell,
     epochs_for,
@@ -50,13 +53,18 @@ from hyena_glt.config.suites import SetConfig, SuiteConfig
 from hyena_glt.errors import HyenaGLTError
 from hyena_glt.io import replacing_file
 from hyena_glt.model.account import count_parameters
-from hyena_glt.suites import BenchmarkOptions, load_suite, run_suite
+from hyena_glt.suites import BenchmarkOptions, absent_files, load_suite, run_suite
 from hyena_glt.suites.datasets import prepared
 from hyena_glt.train import train
 from hyena_glt.train.record import holds_run
 
 PAGE_PATH = ROOT / "docs" / "results" / "tasks.md"
 STOPPED = 75  # exit status of a cell that was stopped and can be gone on from (EX_TEMPFAIL)
+ABSENT = 69  # of a cell whose files aren't there (EX_UNAVAILABLE)
+
+
+class AbsentError(HyenaGLTError):
+    """A set whose files aren't in the data folder."""
 
 
 class Place(NamedTuple):
@@ -71,11 +79,8 @@ class Place(NamedTuple):
         return self.work / cell.name
 
     def checkpoint(self, start: str) -> Path:
-        """Return a pretrained network. Raises PlanError while there is none."""
-        found = self.folder(Cell("pretrain", start, "")) / "checkpoint"
-        if not found.is_dir():
-            raise PlanError(f"{found}: no such checkpoint; 'tasks.py pretrain' trains it")
-        return found
+        """Return where a pretrained network lies."""
+        return self.folder(Cell("pretrain", start, "")) / "checkpoint"
 
 
 def place(trial_bases: int | None) -> Place:
@@ -120,23 +125,33 @@ def pretrain(cell: Cell, here: Place) -> dict[str, Any] | None:
 
 
 def answer_set(cell: Cell, here: Place, minutes: float | None) -> dict[str, Any] | None:
-    """Answer one set from one start, with all seeds; None where time or a signal ended it."""
+    """Answer one set from one start, with all seeds; None where time or a signal ended it.
+
+    Raises AbsentError where the set's files aren't there, PlanError where a seed of ours failed.
+    """
     out = here.folder(cell)
     suite, each = set_of(cell, here.work)
+    absent = absent_files(each, data_folder())
+    if absent:
+        raise AbsentError(f"{data_folder() / absent[0]} is absent")
+    folds = getattr(each.split, "folds", None)
+    seeds = SEEDS if folds is None else folds
+    of_bases = each.task.kind == "bases"
     train_bases = prepared(each, 0, data_folder(), out).manifest.parts["train"].bases
     epochs = 1 if here.trial_bases is not None else epochs_for(train_bases)
     changes = [f"train.epochs={epochs}"]
     floors = cell.start == "floors"
     if not floors:
-        changes += [f"{key}={value}" for key, value in TUNING[cell.start].items()]
+        tuning = TUNING[cell.start] | (TUNING_OF_BASES.get(cell.start, {}) if of_bases else {})
+        changes += [f"{key}={value}" for key, value in tuning.items()]
     if cell.start == "scratch":
         model = pretraining_recipe(FRESH, None).model.model_dump(mode="json")
         changes.append(f"model={json.dumps(model)}")
     options = BenchmarkOptions(
         data=data_folder(),
         out=out,
-        seeds=SEEDS if here.trial_bases is None else 1,
-        contenders=("kmer", "onehot") if floors else ("ours",),
+        seeds=seeds if here.trial_bases is None else 1,
+        contenders=FLOORS if floors else ("ours",),
         only=f"^{re.escape(each.name)}$",
         minutes=minutes,
         init=None if cell.start in ("floors", "scratch") else here.checkpoint(cell.start),
@@ -146,6 +161,10 @@ def answer_set(cell: Cell, here: Place, minutes: float | None) -> dict[str, Any]
     results, terminated = run_suite(suite, options)
     if terminated or any(found.reason.startswith("out of time") for found in results.not_run):
         return None
+    # A linear floor may have no answer to a set; ours must, with every seed.
+    failed = [found for found in results.not_run if found.contender not in FLOORS]
+    if failed:
+        raise PlanError(f"{cell.name}, seed {failed[0].seed}: {failed[0].reason}")
     kept = results.as_dict()
     return {
         "metric": each.metrics[0],
@@ -171,7 +190,7 @@ def zero_shot(cell: Cell, here: Place) -> dict[str, Any]:
     """Return how a pretrained network ranks variants whose labels it never saw."""
     script = ROOT / "scripts" / "brca1_sge.py"
     asked = [str(here.checkpoint(cell.start)), "--data", str(data_folder())]
-    asked += ["--window-bp", str(ZERO_SHOT_WINDOW_BP)]
+    asked += ["--window-bp", str(ZERO_SHOT_WINDOW_BP), "--both-strands"]
     done = subprocess.run(
         [sys.executable, str(script), *asked], capture_output=True, text=True, check=False
     )
@@ -185,8 +204,13 @@ def run_cell(cell: Cell, plan: Mapping[str, Any], here: Place, minutes: float | 
     """Run ``cell`` and keep its result, once; false where it was stopped before its end."""
     checksum = plan_sha256(plan)
     with locked(here.work / f"{cell.name.replace('/', '-')}.lock", wait=False) as mine:
-        if not mine or cell.name in read_results(here.results, checksum):
+        done = read_results(here.results, checksum)
+        if not mine or cell.name in done:
             return True
+        if cell.kind != "pretrain" and cell.start in PRETRAINED:
+            begun = Cell("pretrain", cell.start, "").name
+            if begun not in done:  # its checkpoint is the best so far, while it trains
+                raise PlanError(f"{cell.name}: {begun} isn't done; 'tasks.py pretrain' goes on")
         torch.set_num_threads(1)
         if cell.kind == "pretrain":
             result = pretrain(cell, here)
@@ -247,7 +271,11 @@ def main() -> int:
         return 0
     plan = read_plan(PLAN_PATH)
     if arguments.action == "cell":
-        ended = run_cell(Cell.of(arguments.name), plan, here, arguments.minutes)
+        try:
+            ended = run_cell(Cell.of(arguments.name), plan, here, arguments.minutes)
+        except AbsentError as error:
+            print(error, file=sys.stderr)
+            return ABSENT
         return 0 if ended else STOPPED
     if arguments.action is None:
         print(json.dumps(state(plan, here), indent=1))
@@ -261,7 +289,10 @@ def main() -> int:
     options = () if arguments.trial is None else ("--trial", str(arguments.trial))
     launch = launcher(Path(__file__), here.work, options)
     statuses = run_side_by_side(names, arguments.jobs, arguments.minutes, launch)
-    failed = [name for name, status in statuses.items() if status not in (0, STOPPED, -15)]
+    for name in (name for name, status in statuses.items() if status == ABSENT):
+        print(f"{name} is left for later: its files are absent", file=sys.stderr)
+    fine = (0, STOPPED, ABSENT, -15)
+    failed = [name for name, status in statuses.items() if status not in fine]
     for name in failed:
         print(f"{name} failed: {here.work / name.replace('/', '-')}.log says why", file=sys.stderr)
     return int(bool(failed))

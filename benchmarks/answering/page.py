@@ -1,15 +1,47 @@
-"""Results as a page: what is not run says so."""
+"""Results as a page: what is not run says so, and so does what was missed."""
 
-from collections.abc import Iterator, Mapping
-from statistics import fmean
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from answering.plan import FLOORS, NOT_DNA, PRETRAINED, SETS, STARTS, ZERO_SHOT
+import numpy as np
+
+from answering.plan import (
+    ELSEWHERE,
+    FLOORS,
+    FRESH,
+    GOALS,
+    NOT_DNA,
+    PRETRAINED,
+    SETS,
+    STARTS,
+    ZERO_SHOT,
+)
+from hyena_glt.evaluate.intervals import seed_interval
+from hyena_glt.suites.tables import mean_with_interval
+from hyena_glt.train.best import is_lower_better
 
 NOT_RUN = "not run"
 NOT_PLANNED = "none"
+OURS = STARTS[1:]
+CONTENDERS = (*FLOORS, *OURS)
 Plan = Mapping[str, Any]
 Done = Mapping[str, Mapping[str, Any]]
+Metrics = Mapping[str, float | None]
+
+
+class Column(NamedTuple):
+    """A contender's finished seeds on a set, in their order; ``planned`` or there is none."""
+
+    planned: bool
+    cells: list[Mapping[str, Any]]
+
+    def scores(self, metric: str, of: str = "metrics") -> list[float | None]:
+        """Return a metric of each seed; ``of`` is metrics, validation or without_leaked."""
+        return [(cell[of] or {}).get(metric) for cell in self.cells]
+
+    def shown(self, metric: str, of: str = "metrics") -> str:
+        """Return the mean with its interval over seeds, or why there is none."""
+        return _spread(self.scores(metric, of), self.planned)
 
 
 def page_text(plan: Plan, done: Done) -> str:
@@ -26,14 +58,21 @@ def page_text(plan: Plan, done: Done) -> str:
         "python benchmarks/tasks.py run --jobs 2 [--only REGEX] [--minutes N]\n"
         "python benchmarks/tasks.py report                # this page\n"
         "```",
+        "## Goals and floors",
+        "*Elsewhere* is a linear model measured outside this project; *ours* the start that "
+        "validation chose, its mean on the test part [95 % interval] (seeds). Above the floors is "
+        "what is above the best of all three, with its whole interval.",
+        _goals(done),
         "## Pretraining",
         _pretraining(done),
         "## Sets",
-        f"Means over {plan['seeds']} seeds on the test part, in brackets the lowest and the "
-        f"highest; the epoch is chosen on validation, test is read once a seed. `{FLOORS[0]}` and "
-        f"`{FLOORS[1]}` are linear models; *scratch* is a fresh network of the shape of "
-        f"`{plan['fresh']}`. Of *less scratch* the seeds are paired.",
-        *(_suite(plan, done, suite) for suite in SETS),
+        f"Means on the test part with the 95 % interval of Student's t over {plan['seeds']} seeds, "
+        "or over all folds where a set is split into folds; the epoch is chosen on validation, "
+        f"test is read once a seed. `{FLOORS[0]}` and `{FLOORS[1]}` are linear models, which on "
+        f"fixed parts draw nothing; *scratch* is a fresh network of the shape of `{FRESH}`, and "
+        "seeds are paired in what it is less. `causal` has another shape than *scratch*: it reads "
+        "one side, but both strands where bases are labelled.",
+        *(_suite(done, suite) for suite in SETS),
         _remarks(plan),
         "## Variants without labels",
         _zero_shot(done),
@@ -44,71 +83,165 @@ def page_text(plan: Plan, done: Done) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def columns_of(done: Done, suite: str, name: str) -> dict[str, Column]:
+    """Return a set's columns by contender: the floors and our starts."""
+    found: dict[str, Column] = {}
+    for contender in CONTENDERS:
+        start = "floors" if contender in FLOORS else contender
+        about = done.get(f"{suite}/{start}/{name}", {})
+        cells = [
+            cell
+            for cell in sorted(about.get("cells", ()), key=lambda cell: cell["seed"])
+            if cell["contender"] == (contender if contender in FLOORS else "ours")
+        ]
+        planned = start not in PRETRAINED or f"{suite}/{name}" not in NOT_DNA
+        # What a floor has no answer to: letters at their places where lengths differ.
+        refused = any(each["contender"] == contender for each in about.get("not_run", ()))
+        found[contender] = Column(planned and not refused, cells)
+    return found
+
+
+def metrics_of(done: Done, suite: str, name: str) -> list[str]:
+    """Return the metrics that are shown of a set: its first, and those of goals and elsewhere."""
+    key = f"{suite}/{name}"
+    first = [
+        about["metric"]
+        for start in STARTS
+        if (about := done.get(f"{suite}/{start}/{name}")) is not None
+    ]
+    asked = (*GOALS.get(key, ()), *ELSEWHERE.get(key, ()))
+    return list(dict.fromkeys((*first[:1], *asked))) or [""]
+
+
+def _goals(done: Done) -> str:
+    rows = []
+    for suite, names in SETS.items():
+        for name in names:
+            key = f"{suite}/{name}"
+            asked = {**ELSEWHERE.get(key, {}), **GOALS.get(key, {})}
+            for metric in asked:
+                rows.append([f"`{key}`", metric, *_verdict(done, suite, name, metric)])
+    return _markdown(
+        ["set", "metric", "elsewhere", "ours", "above the floors", "goal", "reached"], rows
+    )
+
+
+def _verdict(done: Done, suite: str, name: str, metric: str) -> Iterator[str]:
+    """Give what stood elsewhere, ours, whether it is above the floors, the goal, and if reached."""
+    key = f"{suite}/{name}"
+    elsewhere, goal = ELSEWHERE.get(key, {}).get(metric), GOALS.get(key, {}).get(metric)
+    columns = columns_of(done, suite, name)
+    best = _chosen({start: columns[start] for start in OURS}, metric)
+    yield "" if elsewhere is None else f"{elsewhere:.3f}"
+    if best is None:
+        yield from (NOT_RUN, NOT_RUN, "" if goal is None else f"{goal:.3f}")
+        yield "" if goal is None else NOT_RUN
+        return
+    yield f"{columns[best].shown(metric)} `{best}`"
+    found = seed_interval(np.array(_known(columns[best].scores(metric)), np.float64))
+    known = (_known(columns[floor].scores(metric)) for floor in FLOORS)
+    floors = [float(np.mean(scores)) for scores in known if scores]
+    highest = max([*([] if elsewhere is None else [elsewhere]), *floors], default=None)
+    if highest is None:
+        yield NOT_RUN
+    else:
+        yield "yes" if found.low > highest else "no" if found.value <= highest else "not surely"
+    yield "" if goal is None else f"{goal:.3f}"
+    yield "" if goal is None else "yes" if found.value >= goal else "**missed**"
+
+
+def _chosen(columns: Mapping[str, Column], metric: str) -> str | None:
+    """Return the start with the best mean on validation; None where none has been run."""
+    sign = -1 if is_lower_better(metric) else 1
+    found = {
+        start: sign * float(np.mean(known))
+        for start, column in columns.items()
+        if (known := _known(column.scores(metric, "validation"))) and _known(column.scores(metric))
+    }
+    return max(found, key=lambda start: found[start]) if found else None
+
+
 def _pretraining(done: Done) -> str:
     rows = []
     for start in PRETRAINED:
         about = done.get(f"pretrain/{start}")
-        keys = ("validation_bits_per_base", "training_bases", "training_s", "parameters")
-        rows.append(
-            [f"`{start}`", *(NOT_RUN if about is None else _number(about[k]) for k in keys)]
-        )
+        if about is None:
+            rows.append([f"`{start}`", *[NOT_RUN] * 4])
+            continue
+        found = [about["validation_bits_per_base"], about["training_bases"], about["training_s"]]
+        found.append(about["parameters"] - about["table_parameters"])
+        rows.append([f"`{start}`", *map(_number, found)])
     head = ["network", "validation, bits per base", "bases", "seconds", "parameters besides tables"]
     return _markdown(head, rows) + (
         "\n\nBits of a masked base, of `bidirectional`, are another thing than those of a next one."
     )
 
 
-def _suite(plan: Plan, done: Done, suite: str) -> str:
-    head = ["set", "metric", *FLOORS, *STARTS[1:], *(f"{name} less scratch" for name in PRETRAINED)]
+def _suite(done: Done, suite: str) -> str:
+    head = ["set", "metric", *CONTENDERS, f"{FRESH} less scratch"]
     rows = []
     for name in SETS[suite]:
-        found = {start: done.get(f"{suite}/{start}/{name}") for start in STARTS}
-        metric = next((about["metric"] for about in found.values() if about is not None), "")
-        scratch = _scores(found["scratch"], "ours", metric)
-        row = [f"`{name}`", metric]
-        row += [_spread(_scores(found["floors"], floor, metric)) for floor in FLOORS]
-        row += [_spread(_scores(found[start], "ours", metric)) for start in STARTS[1:]]
-        if f"{suite}/{name}" in NOT_DNA:
-            row = [*row[: -len(PRETRAINED)], *[NOT_PLANNED] * (2 * len(PRETRAINED))]
-            rows.append(row)
-            continue
-        for start in PRETRAINED:
-            ours = _scores(found[start], "ours", metric)
-            shared = sorted(ours.keys() & scratch.keys())
-            row.append(_spread({seed: ours[seed] - scratch[seed] for seed in shared}, sign=True))
-        rows.append(row)
-    return f"### {suite}\n\n{_markdown(head, rows)}" + "".join(_apart(done, suite))
+        columns = columns_of(done, suite, name)
+        for metric in metrics_of(done, suite, name):
+            row = [f"`{name}`", metric]
+            row += [columns[contender].shown(metric) for contender in CONTENDERS]
+            rows.append([*row, _difference(columns[FRESH], columns["scratch"], metric)])
+    parts = [f"### {suite}", _markdown(head, rows)]
+    return "\n\n".join([*parts, *_without_leaked(done, suite), *_apart(done, suite)])
+
+
+def _difference(ours: Column, other: Column, metric: str) -> str:
+    pairs = zip(ours.scores(metric), other.scores(metric), strict=False)
+    found = [a - b for a, b in pairs if a is not None and b is not None]
+    return _spread(found, ours.planned and other.planned)
+
+
+def _without_leaked(done: Done, suite: str) -> Iterator[str]:
+    """Give a table of the sets some of whose test rows are in training or validation too."""
+    rows = []
+    for name in SETS[suite]:
+        columns = columns_of(done, suite, name)
+        leaked = [cell["leaked_rows"] for column in columns.values() for cell in column.cells]
+        if any(leaked):
+            metric = metrics_of(done, suite, name)[0]
+            row = [f"`{name}`", f"{max(leaked):,}", metric]
+            rows.append([*row, *(columns[c].shown(metric, "without_leaked") for c in CONTENDERS)])
+    if rows:
+        head = ["set", "rows", "metric", *CONTENDERS]
+        yield "Without test rows that are in training or validation too:"
+        yield _markdown(head, rows)
 
 
 def _apart(done: Done, suite: str) -> Iterator[str]:
     """Give a table of each set that is reported by strata: missense variants, a promoter."""
     for name in SETS[suite]:
-        found = {start: done.get(f"{suite}/{start}/{name}") for start in STARTS}
-        strata = sorted(
-            {
-                stratum
-                for about in found.values()
-                for cell in (about or {}).get("cells", ())
-                for stratum in cell["strata"]
-            }
+        columns = columns_of(done, suite, name)
+        cells = [cell for column in columns.values() for cell in column.cells]
+        metric = metrics_of(done, suite, name)[0]
+        rows = []
+        for stratum in sorted({stratum for cell in cells for stratum in cell["strata"]}):
+            row = [stratum]
+            for column in columns.values():
+                found = [cell["strata"].get(stratum, {}).get(metric) for cell in column.cells]
+                row.append(_spread(found, column.planned))
+            rows.append(row)
+        if rows:
+            yield f"`{name}` apart, {metric}:"
+            yield _markdown(["", *CONTENDERS], rows)
+    if suite == "variant_effects":
+        yield (
+            "What the rule that ranks by consequence alone reaches, over all variants at once, "
+            "stands beside the networks that saw no label, below."
         )
-        if not strata:
-            continue
-        metric = next(about["metric"] for about in found.values() if about is not None)
-        rows = [
-            [stratum]
-            + [_spread(_scores(found["floors"], floor, metric, stratum)) for floor in FLOORS]
-            + [_spread(_scores(found[start], "ours", metric, stratum)) for start in STARTS[1:]]
-            for stratum in strata
-        ]
-        yield f"\n\n`{name}` apart, {metric}:\n\n{_markdown(['', *FLOORS, *STARTS[1:]], rows)}"
 
 
 def _zero_shot(done: Done) -> str:
-    rows = []
+    rows, verdicts = [], []
     for what in ZERO_SHOT:
         for start in PRETRAINED:
             about = done.get(f"zero_shot/{start}/{what}")
+            if about is not None:
+                verdicts.append(f"- `{start}` on {what}: {about['verdict']}.")
             for kept in ("all", "missense"):
                 row = [what, f"`{start}`", kept]
                 for who in ("model", "consequence_class_rule", "markov"):
@@ -118,21 +251,21 @@ def _zero_shot(done: Done) -> str:
                     found = about[who][f"{kept}_lof_vs_func"]
                     row.append(f"{found['auroc']:.3f} [{found['low']:.3f}, {found['high']:.3f}]")
                 rows.append(row)
-    return _markdown(
-        ["variants", "network", "SNVs", "AUROC, LOF against FUNC", "consequence rule", "Markov"],
-        rows,
-    )
+    head = ["variants", "network", "SNVs", "AUROC, LOF against FUNC", "consequence rule", "Markov"]
+    table = _markdown(head, rows)
+    said = "Means of both strands; 95 % intervals over exons."
+    return "\n\n".join([said, table, *(["\n".join(verdicts)] if verdicts else [])])
 
 
 def _remarks(plan: Plan) -> str:
     seen = ", ".join(f"`{name}`" for name in plan["seen_unlabelled"])
     rna = " and ".join(f"`{name}`" for name in NOT_DNA)
     return (
-        f"{rna} are RNA, which the pretrained networks don't read: `none` is in the plan. "
-        f"Test sequences of {seen} stand in what was pretrained on, without their labels: its "
-        "promoters lie all over E. coli, and could not be kept off. All other test sequences that "
-        "lie in the four genomes are in `recipes/pretraining/evaluation.bed`, which training "
-        "kept 5 kb off."
+        f"{rna} are RNA, which the pretrained networks don't read: `{NOT_PLANNED}`. Of "
+        f"`{FLOORS[0]}` and `{FLOORS[1]}` it stands where they have no answer. Test sequences of "
+        f"{seen} stand in what was pretrained on, without their labels: its promoters lie all over "
+        "E. coli, and could not be kept off. All other test sequences that lie in the four genomes "
+        "are in `recipes/pretraining/evaluation.bed`, which training kept 5 kb off."
     )
 
 
@@ -145,31 +278,24 @@ def _left_out(done: Done) -> str:
     return "\n".join(lines)
 
 
-def _scores(
-    about: Mapping[str, Any] | None, contender: str, metric: str, stratum: str | None = None
-) -> dict[int, float]:
-    """Return a contender's metric by seed; nothing where it isn't defined."""
-    scores: dict[int, float] = {}
-    for cell in (about or {}).get("cells", ()):
-        metrics = cell["metrics"] if stratum is None else cell["strata"].get(stratum, {})
-        if cell["contender"] == contender and metrics.get(metric) is not None:
-            scores[cell["seed"]] = float(metrics[metric])
-    return scores
+def _known(scores: Sequence[float | None]) -> list[float]:
+    return [score for score in scores if score is not None]
 
 
-def _spread(scores: Mapping[int, float], sign: bool = False) -> str:
+def _spread(scores: Sequence[float | None], planned: bool) -> str:
+    """Return the mean with its interval; one value alone where all seeds came to the same."""
     if not scores:
-        return NOT_RUN
-    form = "+.3f" if sign else ".3f"
-    values = list(scores.values())
-    mean, low, high = fmean(values), min(values), max(values)
-    return f"{mean:{form}} [{low:{form}}, {high:{form}}]"
+        return NOT_RUN if planned else NOT_PLANNED
+    known = _known(scores)
+    if 1 < len(known) == len(scores) and len(set(known)) == 1:
+        return f"{known[0]:.3f}"
+    return mean_with_interval(scores)
 
 
 def _number(value: float) -> str:
     return f"{value:.4f}" if isinstance(value, float) and value < 100 else f"{value:,.0f}"
 
 
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

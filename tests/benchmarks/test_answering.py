@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answering.genes import gene_suite
+from answering.genes import gene_suite, reading_frame
 from answering.page import page_text
 from answering.plan import (
     NOT_DNA,
@@ -69,12 +69,13 @@ def test_a_page_without_results_says_not_run() -> None:
     plan = make_plan()
     text = page_text(plan, {})
     assert f"0 of {len(plan['cells'])} cells are done" in text
-    rows = [line for line in text.splitlines() if line.startswith("| `") or "missense" in line]
-    sets = sum(map(len, SETS.values()))
-    assert len(rows) == 2 + sets + 2
+    rows = [line for line in text.splitlines() if line.startswith(("| `", "| brca1"))]
+    assert {row.split("`")[1] for row in rows} >= {
+        name for names in SETS.values() for name in names
+    }
     assert all("not run" in row for row in rows)
     rna = [row for row in rows if "none" in row]
-    assert [row.split("`")[1] for row in rna] == ["nrc_rfam", "mpsa"]
+    assert {row.split("`")[1] for row in rna} == {"nrc_rfam", "mpsa"}
     assert all(row.count("not run") == 3 for row in rna)  # two floors and a fresh network
 
 
@@ -99,30 +100,77 @@ def cell(contender: str, seed: int, mcc: float, **strata: float) -> dict[str, An
         "contender": contender,
         "seed": seed,
         "metrics": {"mcc": mcc},
+        "validation": {"mcc": mcc + 0.1},
+        "leaked_rows": 2,
+        "without_leaked": {"mcc": mcc - 0.1},
         "strata": {name: {"mcc": value} for name, value in strata.items()},
     }
 
 
-def test_differences_are_of_seeds_that_both_have() -> None:
+def row_of(text: str, begins: str) -> str:
+    (row,) = [line for line in text.splitlines() if line.startswith(begins)]
+    return row
+
+
+def test_a_set_shows_its_starts_and_what_pretraining_gives() -> None:
     about: dict[str, Any] = {"metric": "mcc", "not_run": []}
-    done = {
-        "gue/scratch/tf/0": {**about, "cells": [cell("ours", 0, 0.5), cell("ours", 1, 0.7)]},
-        "gue/causal/tf/0": {**about, "cells": [cell("ours", 1, 0.8), cell("ours", 2, 0.1)]},
-        "gue/floors/tf/0": {**about, "cells": [cell("kmer", 0, 0.4, missense=0.3)]},
-        "gue/bidirectional/tf/0": {
-            **about,
-            "cells": [],
-            "not_run": [{"contender": "ours", "seed": 0, "reason": "it is a model of rna"}],
-        },
+    refused = [{"contender": "onehot", "seed": 0, "reason": "of several lengths"}]
+    kmer = [cell("kmer", seed, 0.4, missense=0.3) for seed in range(2)]
+    done: dict[str, Any] = {
+        "gue/floors/tf/0": {"metric": "mcc", "not_run": refused, "cells": kmer},
+        "gue/scratch/tf/0": {**about, "cells": [cell("ours", 0, 0.5), cell("ours", 1, 0.75)]},
+        "gue/bidirectional/tf/0": {**about, "cells": [cell("ours", 0, 0.75), cell("ours", 1, 1.0)]},
     }
     text = page_text(make_plan(), done)
-    (row,) = [line for line in text.splitlines() if line.startswith("| `tf/0` |")]
-    assert row == (
-        "| `tf/0` | mcc | 0.400 [0.400, 0.400] | not run | 0.600 [0.500, 0.700] "
-        "| 0.450 [0.100, 0.800] | not run | +0.100 [+0.100, +0.100] | not run |"
+    # Of two seeds Student's t is 12.7: .125 * 12.7 to either side.
+    ours = "| 0.625 [-0.963, 2.213] (2) | not run | 0.875 [-0.713, 2.463] (2) |"
+    assert row_of(text, "| `tf/0` | mcc |") == f"| `tf/0` | mcc | 0.400 | none {ours} 0.250 |"
+    assert row_of(text, "| missense |").startswith("| missense | 0.300 | none | not defined |")
+    assert "- `gue/floors/tf/0`, onehot, seed 0: of several lengths" in text
+    assert row_of(text, "| `tf/0` | 2 |").startswith("| `tf/0` | 2 | mcc | 0.300 | none | 0.525")
+
+
+def test_goals_are_reached_or_missed_by_the_start_that_validation_chose() -> None:
+    about: dict[str, Any] = {"metric": "mcc", "not_run": []}
+    better = [cell("ours", seed, 0.69 + 0.001 * seed) for seed in range(3)]
+    worse = [{**cell("ours", 0, 0.9), "validation": {"mcc": 0.1}}]
+    done = {
+        "gue/floors/tf/0": {**about, "cells": [cell("kmer", 0, 0.62)]},
+        "gue/scratch/tf/0": {**about, "cells": better},
+        "gue/causal/tf/0": {**about, "cells": worse},
+        "gue/scratch/tf/1": {**about, "cells": [cell("ours", 0, 0.7)]},
+    }
+    text = page_text(make_plan(), done)
+    assert row_of(text, "| `gue/tf/0` |") == (
+        "| `gue/tf/0` | mcc | 0.647 | 0.691 [0.689, 0.693] (3) `scratch` | yes | 0.670 | yes |"
     )
-    assert "- `gue/bidirectional/tf/0`, ours, seed 0: it is a model of rna" in text
-    assert "| missense | 0.300 [0.300, 0.300] | not run |" in text
+    assert row_of(text, "| `gue/tf/1` |") == (
+        "| `gue/tf/1` | mcc | 0.692 | 0.700 (1) `scratch` | not surely | 0.711 | **missed** |"
+    )
+    assert row_of(text, "| `other/mpsa` |") == (
+        "| `other/mpsa` | pearson | 0.436 | not run | not run |  |  |"
+    )
+
+
+@pytest.mark.parametrize(
+    ("contig", "exons", "strand", "pieces"),
+    [
+        ("CCATGAAATAGCC", [(0, 13)], "+", [(2, 11)]),
+        ("GGCTATTTCATGG", [(0, 13)], "-", [(2, 11)]),
+        ("CCATGAAATAGCC", [(0, 13)], "-", []),
+        ("CCATGAAATACCC", [(0, 13)], "+", []),  # no stop
+        ("CCATGAAATAGCC", [(3, 13)], "+", []),  # no start
+        # Cut in codons on the other strand: exons are given in any order.
+        ("GCTAGGTTTTCATG", [(9, 14), (0, 5)], "-", []),
+        ("GCTAGGTTTTTCATG", [(8, 15), (0, 4)], "-", [(1, 4), (8, 14)]),
+        # The longest of several; an inner ATG is no frame of its own.
+        ("ATGTAACATGATGCCCTAG", [(0, 19)], "+", [(7, 19)]),
+    ],
+)
+def test_a_gene_codes_by_its_longest_frame(
+    contig: str, exons: list[tuple[int, int]], strand: str, pieces: list[tuple[int, int]]
+) -> None:
+    assert reading_frame(exons, strand, contig) == pieces
 
 
 def test_genes_are_cut_at_the_ends_of_parts(tmp_path: Path) -> None:
@@ -141,14 +189,22 @@ def test_genes_are_cut_at_the_ends_of_parts(tmp_path: Path) -> None:
         "c\tx\tCDS\t359901\t360070\t.\t-\t0\tID=c\n"
         "c\tx\tCDS\t330001\t330009\t.\t-\t0\tID=d\n"
     )
+    # Spliced, ATGAAA CCCCCCTAA codes; unspliced it is ATG AAA GTA TAA, which is shorter.
+    gene = "TTATGAAAGTATAACCCCAGCCCCCCTAATT"
+    name = "Saccharomyces_cerevisiae.R64-1-1.dna.toplevel.fa.gz"
+    (data / "yeast_r64" / name).write_text(f">I\n{gene}\n>Mito\nACGT\n")
+    coding = 'gene_type "protein_coding";'
     (data / "yeast_r64/sacCer3_ares_v15.gtf.gz").write_text(
-        'chrI\tx\texon\t11\t20\t.\t+\t.\tgene_id "a"; gene_type "protein_coding";\n'
-        'chrI\tx\texon\t31\t40\t.\t+\t.\tgene_id "b"; gene_type "ncRNA";\n'
-        'chrM\tx\texon\t31\t40\t.\t+\t.\tgene_id "c"; gene_type "protein_coding";\n'
+        f'chrI\tx\texon\t1\t31\t.\t+\t.\tgene_id "a_2"; {coding} transcript_id "a_2";\n'
+        f'chrI\tx\texon\t1\t8\t.\t+\t.\tgene_id "a"; {coding} transcript_id "a";\n'
+        f'chrI\tx\texon\t21\t31\t.\t+\t.\tgene_id "a"; {coding} transcript_id "a";\n'
+        'chrI\tx\texon\t1\t28\t.\t+\t.\tgene_id "b"; gene_type "ncRNA"; transcript_id "b";\n'
+        f'chrM\tx\texon\t1\t4\t.\t+\t.\tgene_id "c"; {coding} transcript_id "c";\n'
     )
     suite = gene_suite(data, tmp_path / "work")
     assert (tmp_path / "work" / "yeast.gff3").read_text().splitlines()[1:] == [
-        "I\tcut\tCDS\t11\t20\t.\t+\t.\t."
+        "I\tcut\tCDS\t3\t8\t.\t+\t.\t.",
+        "I\tcut\tCDS\t21\t29\t.\t+\t.\t.",
     ]
     each = suite.sets[0]
     config = DatasetConfig(modality="dna", sources=each.sources, split=each.split)

@@ -1,7 +1,6 @@
 """Rows of a dataset that lie where a network was pretrained, by literal coordinates."""
 
 import gzip
-import json
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +46,17 @@ def intervals(folder: Path, genome: Path, *lines: str) -> Dataset:
 
 @pytest.fixture
 def pretrained(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Say what the network at any folder was pretrained on, and what it began with."""
+    """Say what the network at any folder was pretrained on, and the checksum of its genomes."""
 
-    def say(splits: dict[str, Split], donor: Path | None = None) -> Path:
+    def say(splits: dict[str, Split], sha256: str | None = None) -> Path:
         checkpoint = TaskCheckpoint.__new__(TaskCheckpoint)
-        begun = None if donor is None else str(donor)
         provenance = TaskProvenance(
-            command="", dataset_sha256="", epochs=1, validation={}, initialised_from=begun
+            command="",
+            dataset_sha256="",
+            epochs=1,
+            validation={},
+            initialised_from=None,
+            pretraining_sha256={} if sha256 is None else dict.fromkeys(splits, sha256),
         )
         object.__setattr__(checkpoint, "splits", splits)
         object.__setattr__(checkpoint, "provenance", provenance)
@@ -61,16 +64,6 @@ def pretrained(monkeypatch: pytest.MonkeyPatch) -> Any:
         return Path("tuned")
 
     return say
-
-
-def donor(folder: Path, splits: dict[str, Split], sha256: str) -> Path:
-    path = folder / "pretrained"
-    path.mkdir(exist_ok=True)
-    regions = {name: split.as_data() for name, split in splits.items()}
-    (path / "regions.json").write_text(json.dumps(regions))
-    provenance = {"data_sha256": dict.fromkeys(splits, sha256)}
-    (path / "provenance.json").write_text(json.dumps(provenance))
-    return path
 
 
 def test_an_interval_overlaps_by_one_base_and_not_by_touching(
@@ -108,19 +101,15 @@ def test_another_checksum_may_be_the_same_genome(
     sha256 = file_sha256(genome)
     # Of the same file chr2 is compared, though nothing of it is in the split.
     for known, seen in ((sha256, (2, 2, 1)), ("another", (2, 1, 1))):
-        tuned = pretrained(splits, donor(tmp_path, splits, known))
+        tuned = pretrained(splits, known)
         assert pretraining_overlap(tuned, found, "train")[1:4] == seen
     with pytest.raises(
         RecipeError, match=r"1 of 1 examples .*; 1 more could not be compared; geno"
     ):
         check_overlap([tuned], found, "train")
     longer = {"g": Split((Region("chr1", 100, 501),), (), (Region("chr2", 0, 500),))}
-    tuned = pretrained(longer, donor(tmp_path, longer, "another"))
+    tuned = pretrained(longer, "another")
     assert pretraining_overlap(tuned, found, "train") == (1, 2, 1, 0, None, 1)
-    # A donor that was trained on other regions since, or is gone, tells nothing.
-    other = {"moved/away.fa.gz": Split((Region("chr9", 0, 5),), (), ())}
-    for folder in (donor(tmp_path, other, "another"), tmp_path / "gone"):
-        assert pretraining_overlap(pretrained(splits, folder), found, "train").overlapping == 1
 
 
 def test_a_compressed_genome_is_the_same_genome(
@@ -129,7 +118,7 @@ def test_a_compressed_genome_is_the_same_genome(
     packed = tmp_path / "g.fa.gz"
     packed.write_bytes(gzip.compress(genome.read_bytes()))
     splits = {str(packed): TRAINED}
-    tuned = pretrained(splits, donor(tmp_path, splits, file_sha256(packed)))
+    tuned = pretrained(splits, file_sha256(packed))
     found = pretraining_overlap(tuned, intervals(tmp_path, genome, "chr1 150 160"), "train")
     assert (found.checked, found.overlapping, found.by_name) == (1, 1, 1)
     assert "compared by contig names" in found.says("tuned")

@@ -28,6 +28,7 @@ from hyena_glt.config import (
 )
 from hyena_glt.config.finetune import LoraTuningConfig, UnfreezeConfig
 from hyena_glt.config.tasks import ClassificationTaskConfig
+from hyena_glt.data import Region, Split
 from hyena_glt.data.examples import guess_dataset, open_dataset, prepare_dataset
 from hyena_glt.errors import HyenaGLTError, MissingExtraError, RecipeError
 from hyena_glt.finetune import finetune
@@ -62,6 +63,7 @@ MODEL = {
 }
 PATCHES = {"kind": "classification", "pooling": {"over": "patches"}}
 BLOCKS = ("encoder.blocks.0", "inner.blocks.0", "inner.blocks.1", "decoder.blocks.0")
+SEEN = {"g.fa": Split((Region("chr1", 5, 9),), (), ())}
 EXAMPLES, BATCH, STEPS = 30, 8, 4  # of training
 
 
@@ -75,7 +77,7 @@ def donor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.nn.init.constant_(network.hierarchy.gate, 0.5)
     provenance = Provenance(
         command="none",
-        data_sha256={},
+        data_sha256={"g.fa": "of the genome", "t.bw": "of a track"},
         steps=1,
         training_bases=1,
         validation_bits_per_base=2.0,
@@ -83,7 +85,7 @@ def donor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("donor") / "checkpoint"
     weights = network.state_dict()
     save_checkpoint(
-        folder, Checkpoint(recipe=recipe, weights=weights, splits={}, provenance=provenance)
+        folder, Checkpoint(recipe=recipe, weights=weights, splits=SEEN, provenance=provenance)
     )
     return folder
 
@@ -248,6 +250,8 @@ def test_a_checkpoint_of_adapters_holds_plain_weights(
     recipe = finetune_recipe_from(data, "test")
     finetune(recipe, tmp_path / "run")
     found = load_task_checkpoint(tmp_path / "run/checkpoint")
+    assert found.splits == SEEN
+    assert found.provenance.pretraining_sha256 == {"g.fa": "of the genome"}
     before = {f"network.{name}": t for name, t in _weights(donor).items()}
     adapted = adapters.adapted_layers(task_network().network, lora())
     moved = {name for name, t in before.items() if not torch.equal(t, found.weights[name])}

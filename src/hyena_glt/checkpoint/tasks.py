@@ -51,6 +51,8 @@ class TaskProvenance:
     epochs: int
     validation: dict[str, float]
     initialised_from: str | None
+    # Of the genomes of pretraining, by their names in the splits; none where the network was fresh.
+    pretraining_sha256: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=versions_here)
 
 

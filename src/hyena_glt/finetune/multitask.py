@@ -19,7 +19,7 @@ from hyena_glt.config import FinetuneRecipe, MultitaskRecipe, SamplerConfig
 from hyena_glt.config.tasks import (
     answered,
 )
-from hyena_glt.data import Split, file_sha256
+from hyena_glt.data import file_sha256
 from hyena_glt.data.examples import Dataset, open_dataset
 from hyena_glt.data.examples.dataset import MANIFEST
 from hyena_glt.data.examples.loader import ExampleLoader, evaluation_loader
@@ -27,6 +27,7 @@ from hyena_glt.data.examples.order import EpochOrder, TaskOrder
 from hyena_glt.errors import HyenaGLTError, RecipeError
 from hyena_glt.finetune.answers import answer, measure
 from hyena_glt.finetune.setup import (
+    Pretraining,
     answer_names,
     augmentation,
     begin_run,
@@ -105,7 +106,7 @@ def finetune_tasks(
     CheckpointError, StorageError or TrainingError; the last good checkpoints stay whole.
     """
     datasets = _open(recipe)
-    networks, splits = _networks(recipe, datasets)
+    networks, pretraining = _networks(recipe, datasets)
     tasks = {
         name: _task(recipe.of_task(name), name, dataset, networks.of_task(name))
         for name, dataset in datasets.items()
@@ -144,7 +145,7 @@ def finetune_tasks(
         with replacing_folder(out / "checkpoint") as aside:
             for name, task in tasks.items():
                 network, own = best.of_task(name), _of_task(found, name)
-                _save(aside / name, recipe, task, network, splits, command, epochs, own)
+                _save(aside / name, recipe, task, network, pretraining, command, epochs, own)
 
     ran = fit_tasks(
         networks,
@@ -189,19 +190,19 @@ def _open(recipe: MultitaskRecipe) -> dict[str, Dataset]:
 
 def _networks(
     recipe: MultitaskRecipe, datasets: Mapping[str, Dataset]
-) -> tuple[SharedNetwork, dict[str, Split]]:
-    """Return the network with fresh heads, and what a checkpoint's has seen of genomes."""
+) -> tuple[SharedNetwork, Pretraining]:
+    """Return the network with fresh heads, and what it has seen of genomes."""
     (first, dataset), *others = datasets.items()
     with _telling(first):
         check_fit(recipe.of_task(first), dataset)
-        network, splits = build_network(recipe.of_task(first), dataset)
+        network, pretraining = build_network(recipe.of_task(first), dataset)
     networks = {first: network}
     for name, other in others:
         with _telling(name):
             check_fit(recipe.of_task(name), other)
             answers = len(answer_names(other))
             networks[name] = TaskNetwork(network.network, recipe.tasks[name].task, answers)
-    return SharedNetwork(networks), splits
+    return SharedNetwork(networks), pretraining
 
 
 def _task(recipe: FinetuneRecipe, name: str, dataset: Dataset, network: TaskNetwork) -> _Task:
@@ -254,7 +255,7 @@ def _save(
     run: MultitaskRecipe,
     task: _Task,
     network: TaskNetwork,
-    splits: dict[str, Split],
+    pretraining: Pretraining,
     command: str,
     epochs: int,
     validation: Mapping[str, float],
@@ -268,13 +269,14 @@ def _save(
         target=manifest.target,
         answers=task.names,
         weights=plain_weights(network),
-        splits=splits,
+        splits=pretraining.splits,
         provenance=TaskProvenance(
             command=command,
             dataset_sha256=task.dataset_sha256,
             epochs=epochs,
             validation={k: v for k, v in validation.items() if math.isfinite(v)},
             initialised_from=run.init,
+            pretraining_sha256=pretraining.sha256,
         ),
     )
     save_task_checkpoint(folder, checkpoint)

@@ -1,6 +1,5 @@
 """Whether examples that judge a network lie where its pretraining trained it."""
 
-import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,8 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hyena_glt.checkpoint import Checkpoint
-from hyena_glt.checkpoint.replace import standing_folder
-from hyena_glt.checkpoint.tasks import TaskCheckpoint, load_task_checkpoint
+from hyena_glt.checkpoint.tasks import load_task_checkpoint
 from hyena_glt.config.examples import (
     AnnotationSourceConfig,
     IntervalsSourceConfig,
@@ -83,8 +81,7 @@ def pretraining_overlap(checkpoint: Path, dataset: Dataset, part: Part) -> Overl
     A row's genome is the pretraining's if the SHA-256 of their files are equal. One genome has many
     (compressed, as 2bit, with other contigs), so that where none is equal a contig of the same
     name, with or without ``chr``, counts as the same if the regions of pretraining end within it.
-    The checkpoint names the one that it began with, which holds the SHA-256; where that is gone or
-    another by now, names alone are compared. Other rows are not compared, and not ``checked``.
+    Other rows are not compared, and not ``checked``.
 
     Raises CheckpointError for a folder that is no fine-tuned network.
     """
@@ -94,7 +91,7 @@ def pretraining_overlap(checkpoint: Path, dataset: Dataset, part: Part) -> Overl
     located = (
         (row, next((s for s in sources if row.where.startswith(s.prefixes)), None)) for row in rows
     )
-    return _overlap(_genomes(tuned.splits, _checksums(tuned)), located, len(rows))
+    return _overlap(_genomes(tuned.splits, tuned.provenance.pretraining_sha256), located, len(rows))
 
 
 def check_overlap(
@@ -263,21 +260,6 @@ def _genomes(splits: Mapping[str, Split], checksums: Mapping[str, str]) -> list[
             ends[region.contig] = max(region.end, ends.get(region.contig, 0))
         genomes.append(_Genome(name, checksums.get(name), regions, reach, ends))
     return genomes
-
-
-def _checksums(checkpoint: TaskCheckpoint) -> dict[str, str]:
-    """Return the SHA-256 of the genomes of pretraining, if the donor is there and the same."""
-    if checkpoint.provenance.initialised_from is None:
-        return {}
-    donor = standing_folder(Path(checkpoint.provenance.initialised_from))
-    try:
-        regions = json.loads((donor / "regions.json").read_text(encoding="utf-8"))
-        provenance = json.loads((donor / "provenance.json").read_text(encoding="utf-8"))
-        sums: dict[str, str] = dict(provenance["data_sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    same = regions == {name: split.as_data() for name, split in checkpoint.splits.items()}
-    return sums if same else {}
 
 
 def _sources(dataset: Dataset) -> list[_Source]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hyena_glt.checkpoint.tasks import TaskCheckpoint, TaskProvenance, save_task_checkpoint
 from hyena_glt.config import FinetuneRecipe
-from hyena_glt.data import Split, file_sha256
+from hyena_glt.data import file_sha256
 from hyena_glt.data.examples import Dataset, open_dataset
 from hyena_glt.data.examples.dataset import MANIFEST
 from hyena_glt.data.examples.loader import ExampleLoader, evaluation_loader
@@ -20,6 +20,7 @@ from hyena_glt.data.examples.order import EpochOrder
 from hyena_glt.finetune.answers import answer, measure
 from hyena_glt.finetune.difficulty import curriculum_of
 from hyena_glt.finetune.setup import (
+    Pretraining,
     answer_names,
     augmentation,
     begin_run,
@@ -63,7 +64,7 @@ class Prepared:
 
     recipe: FinetuneRecipe
     network: TaskNetwork
-    donor_splits: dict[str, Split]
+    pretraining: Pretraining
     class_weights: Tensor | None
     batches: ExampleLoader
     held: ExampleLoader
@@ -92,7 +93,7 @@ def prepare(recipe: FinetuneRecipe, dataset: Dataset) -> Prepared:
     """
     kind = dataset.manifest.target
     check_fit(recipe, dataset)
-    network, donor_splits = build_network(recipe, dataset)
+    network, pretraining = build_network(recipe, dataset)
     weights = class_weights(recipe, dataset)
     train_rows, validation_rows = dataset.part("train"), held_rows(recipe, dataset)
     if network.standard is not None:
@@ -118,7 +119,7 @@ def prepare(recipe: FinetuneRecipe, dataset: Dataset) -> Prepared:
     return Prepared(
         recipe=recipe,
         network=network,
-        donor_splits=donor_splits,
+        pretraining=pretraining,
         class_weights=weights,
         batches=batches,
         held=evaluation_loader(validation_rows, kind, batch_examples),
@@ -168,13 +169,14 @@ def finetune(
             target=dataset.manifest.target,
             answers=prepared.names,
             weights=plain_weights(best),
-            splits=prepared.donor_splits,
+            splits=prepared.pretraining.splits,
             provenance=TaskProvenance(
                 command=command,
                 dataset_sha256=checksum,
                 epochs=epochs,
                 validation={k: v for k, v in found.items() if math.isfinite(v)},
                 initialised_from=recipe.init,
+                pretraining_sha256=prepared.pretraining.sha256,
             ),
         )
         save_task_checkpoint(out / "checkpoint", checkpoint)

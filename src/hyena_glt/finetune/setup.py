@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -105,11 +105,18 @@ def answer_names(dataset: Dataset) -> tuple[str, ...]:
     return dataset.manifest.classes or dataset.manifest.names
 
 
-def build_network(recipe: FinetuneRecipe, dataset: Dataset) -> tuple[TaskNetwork, dict[str, Split]]:
-    """Return the network with a fresh head, and what a checkpoint's has seen of genomes."""
+class Pretraining(NamedTuple):
+    """Which genomes a network was pretrained on, by name; none where it begins fresh."""
+
+    splits: dict[str, Split]
+    sha256: dict[str, str]  # of their files
+
+
+def build_network(recipe: FinetuneRecipe, dataset: Dataset) -> tuple[TaskNetwork, Pretraining]:
+    """Return the network with a fresh head, and what it has seen of genomes."""
     torch.manual_seed(recipe.seed)
     modality = dataset.manifest.config.modality
-    splits: dict[str, Split] = {}
+    pretraining = Pretraining({}, {})
     if recipe.init is None:
         assert recipe.model is not None
         _check_patches(recipe.model)
@@ -123,8 +130,10 @@ def build_network(recipe: FinetuneRecipe, dataset: Dataset) -> tuple[TaskNetwork
             )
         network = HyenaGLT(found.recipe.model, modality)
         network.load_state_dict(found.weights)
-        splits = found.splits
-    return TaskNetwork(network, recipe.task, len(answer_names(dataset))), splits
+        known = found.provenance.data_sha256
+        sha256 = {name: known[name] for name in found.splits if name in known}
+        pretraining = Pretraining(found.splits, sha256)
+    return TaskNetwork(network, recipe.task, len(answer_names(dataset))), pretraining
 
 
 def _check_patches(model: ModelConfig) -> None:
