@@ -151,7 +151,8 @@ def answer_set(cell: Cell, here: Place, minutes: float | None) -> dict[str, Any]
         data=data_folder(),
         out=out,
         seeds=seeds if here.trial_bases is None else 1,
-        contenders=FLOORS if floors else ("ours",),
+        # Where bases are labelled the two are one: letters in a window around each.
+        contenders=FLOORS[: 1 if of_bases else None] if floors else ("ours",),
         only=f"^{re.escape(each.name)}$",
         minutes=minutes,
         init=None if cell.start in ("floors", "scratch") else here.checkpoint(cell.start),

@@ -418,6 +418,24 @@ def test_a_frozen_part_stays_and_tasks_may_be_called_anything(folder: Path, tmp_
     assert found.weights["head.out.weight"].abs().max() > 0
 
 
+def test_steps_in_bf16_clip_gradients_too(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hyena_glt.model.precision.has_bf16_units", lambda device: True)
+    clipped = []
+    clip = torch.nn.utils.clip_grad_norm_
+
+    def counted(parameters: Any, limit: float) -> torch.Tensor:
+        clipped.append(limit)
+        return clip(parameters, limit)
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", counted)
+    train = {"precision": "bf16", "epochs": 1, "clip_norm": 0.5}
+    report = run(recipe_data(folder, train=train), tmp_path / "run")
+    assert np.isfinite(report.validation["loss"])
+    assert set(clipped) == {0.5}
+
+
 @pytest.mark.slow
 def test_adapters_are_shared_and_the_checkpoints_plain(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("peft")

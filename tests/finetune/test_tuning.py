@@ -119,6 +119,26 @@ def recipe_data(dataset: Path, donor: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
+def test_steps_in_bf16_clip_gradients_too(
+    dataset: Path, donor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hyena_glt.model.precision.has_bf16_units", lambda device: True)
+    after: list[float] = []
+    clip = torch.nn.utils.clip_grad_norm_
+
+    def seen(parameters: Any, limit: float) -> torch.Tensor:
+        moving = [p for p in parameters if p.grad is not None]
+        before = clip(moving, limit)
+        after.append(torch.nn.utils.get_total_norm([p.grad for p in moving]).item())
+        return before
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", seen)
+    train = {"precision": "bf16", "epochs": 1, "clip_norm": 1e-3}
+    recipe = finetune_recipe_from(recipe_data(dataset, donor, train=train), "test")
+    assert np.isfinite(finetune(recipe, tmp_path / "run").validation["loss"])
+    assert after == pytest.approx([1e-3] * STEPS, rel=1e-2)
+
+
 class KilledError(Exception):
     pass
 

@@ -12,6 +12,7 @@ from hyena_glt.config.tasks import TaskConfig
 from hyena_glt.errors import RecipeError
 
 Adapter = Literal[
+    "brca1_classes",
     "brca1_sge",
     "dream_yeast",
     "exon_intron_exon",

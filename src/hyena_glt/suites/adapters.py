@@ -209,8 +209,14 @@ def _saturation_mpra(files: Mapping[str, Path]) -> Adapted:
     return Adapted(("sequence", "alternative", "effect", "name", "group"), rows())
 
 
+def _brca1_classes(files: Mapping[str, Path]) -> Adapted:
+    """Variants of BRCA1 that lose its function (LOF) or keep it (FUNC), without those between."""
+    found = _brca1_sge(files)
+    return Adapted(found.columns, (row for row in found.rows if row[2] != "INT"))
+
+
 def _brca1_sge(files: Mapping[str, Path]) -> Adapted:
-    """Variants of BRCA1 by what they do in cells; LOF or FUNC, the intermediate left out.
+    """Variants of BRCA1 by what they do in cells: LOF, INT (between) or FUNC, and the score.
 
     Both alleles in a window of 201 bp of the plus strand; grouped by the exon's experiment. Names
     begin with the consequence.
@@ -224,8 +230,6 @@ def _brca1_sge(files: Mapping[str, Path]) -> Adapted:
 
     def rows() -> Iterator[tuple[str, ...]]:
         for where, row in _table(files["variants"], columns):
-            if row["func_class"] == "INT":
-                continue
             at = int(row["pos_hg19"]) - start
             alleles = _alleles(where, record.sequence, at, row["ref"], row["alt"])
             name = f"{row['consequence']}:{row['pos_hg19']}{row['ref']}>{row['alt']}"
@@ -249,6 +253,7 @@ def _alleles(where: str, letters: str, at: int, ref: str, alt: str) -> tuple[str
 
 
 _ADAPTERS: dict[Adapter, Callable[[Mapping[str, Path]], Adapted]] = {
+    "brca1_classes": _brca1_classes,
     "brca1_sge": _brca1_sge,
     "dream_yeast": _dream_yeast,
     "exon_intron_exon": _exon_intron_exon,

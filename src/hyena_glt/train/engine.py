@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -13,6 +14,20 @@ from hyena_glt.config import FinetuneTrainConfig
 from hyena_glt.errors import HyenaGLTError, StorageError, TrainingError
 from hyena_glt.train.run import Device, quiet_engine
 from hyena_glt.train.saving import FolderIO, newest_resume_folder
+
+
+class ClippedModule(LightningModule):
+    """What clips gradients by itself: in bf16 the engine refuses to for a fused optimiser."""
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm of all gradients together."""
+        if gradient_clip_val is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
 
 def run_engine(

@@ -24,7 +24,7 @@ from hyena_glt.objective.balance import (
     gradient_norms,
 )
 from hyena_glt.train.best import BestEpoch, is_lower_better
-from hyena_glt.train.engine import check_weights, run_engine
+from hyena_glt.train.engine import ClippedModule, check_weights, run_engine
 from hyena_glt.train.optimiser import warm_cosine
 from hyena_glt.train.run import Device
 from hyena_glt.train.saving import prune_resume_folders, resume_folder
@@ -190,7 +190,7 @@ def prepare_shared(networks: SharedNetwork, recipe: MultitaskRecipe) -> None:
         )
 
 
-class MultitaskModule(LightningModule):
+class MultitaskModule(ClippedModule):
     """A thin adapter around networks with heads and the balance of their losses."""
 
     sums: Tensor

@@ -19,7 +19,7 @@ from hyena_glt.errors import RecipeError, TrainingError
 from hyena_glt.model import TaskNetwork
 from hyena_glt.objective.tasks import TaskLoss, task_loss
 from hyena_glt.train.best import BestEpoch, is_lower_better
-from hyena_glt.train.engine import check_weights, run_engine
+from hyena_glt.train.engine import ClippedModule, check_weights, run_engine
 from hyena_glt.train.optimiser import warm_cosine
 from hyena_glt.train.run import Device
 from hyena_glt.train.saving import prune_resume_folders, resume_folder
@@ -118,7 +118,7 @@ class _AllEpochs:
         self._batches.load_state_dict(state)
 
 
-class TaskModule(LightningModule):
+class TaskModule(ClippedModule):
     """A thin adapter around a network with a head."""
 
     class_weights: Tensor | None
