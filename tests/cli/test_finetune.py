@@ -87,6 +87,21 @@ def test_a_table_without_labels_is_predicted_by_its_names(run: Run, folder: Path
     assert not (folder / "q.tsv").exists()
 
 
+def test_windows_of_a_genome_are_predicted_whatever_their_files_are_called(
+    run: Run, folder: Path
+) -> None:
+    assert run("finetune", str(folder / "r.yaml"), "--out", str(folder / "y")).exit_code == 0
+    (folder / "genome.fa").write_text(">chr1\nACGTACGTAACCGGTT\n")
+    (folder / "train.bed").write_text("chr1\t0\t8\nchr1\t8\t16\n")
+    (folder / "more.bed").write_text("chr1\t2\t6\t.\t0\t-\n")
+    paths = [str(folder / name) for name in ("train.bed", "more.bed")]
+    options = ("--genome", str(folder / "genome.fa"), "--out", str(folder / "w.tsv"))
+    shown = run("predict", str(folder / "y/checkpoint"), *paths, *options)
+    assert shown.exit_code == 0, shown.stderr
+    names = [line.split("\t")[0] for line in (folder / "w.tsv").read_text().splitlines()]
+    assert names == ["name", "chr1:0-8(+)", "chr1:8-16(+)", "chr1:2-6(-)"]
+
+
 def test_a_probe_changes_no_weight_of_the_network(run: Run, folder: Path) -> None:
     probe = ("tuning={kind: probe}", "--out", str(folder / "probe"))
     assert run("finetune", str(folder / "r.yaml"), *probe).exit_code == 0

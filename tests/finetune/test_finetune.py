@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,7 +227,30 @@ def test_numbers_are_answered_in_their_own_units(tmp_path: Path) -> None:
     assert 1000 < poor < rich
 
 
-def test_answers_alone_in_a_batch_and_on_both_strands(classes: Path, tmp_path: Path) -> None:
+def test_a_metric_without_a_value_chooses_nothing_and_says_so() -> None:
+    best = BestEpoch("auroc", False, None)
+    with pytest.warns(RuntimeWarning, match=r"auroc isn't defined after epoch 1.*train\.metric"):
+        assert best.offer({"auroc": float("nan")})
+    assert best.offer({"auroc": 0.4})
+    with pytest.warns(RuntimeWarning, match="after epoch 3"):
+        assert not best.offer({"auroc": float("nan")})
+    assert best.epoch == 2
+
+
+@pytest.mark.parametrize("kind", ["class", "bases"])
+def test_one_class_alone_is_refused(tmp_path: Path, kind: Any) -> None:
+    path = table(tmp_path, 20, lambda letters, _: "x" * len(letters) if kind == "bases" else "x")
+    prepare_dataset(guess_dataset([str(path)], kind=kind), tmp_path / "dataset")
+    task = {"kind": "classification" if kind == "class" else kind}
+    with pytest.raises(RecipeError, match="found the classes x, expected 2 or more"):
+        finetune(
+            finetune_recipe_from(recipe_data(tmp_path / "dataset", task), "test"), tmp_path / "run"
+        )
+
+
+def test_answers_alone_in_a_batch_and_on_both_strands(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     finetune(finetune_recipe_from(recipe_data(classes, CLASSIFY), "test"), tmp_path / "run")
     predictor = Predictor([tmp_path / "run/checkpoint", tmp_path / "run/checkpoint"])
     letters = [b"ACGTTGCA" * n for n in (1, 7, 3)]
@@ -236,6 +260,19 @@ def test_answers_alone_in_a_batch_and_on_both_strands(classes: Path, tmp_path: P
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
         assert one.sum() == pytest.approx(1)
+    # Long ones aren't padded to, and answers stay in the order of their sequences.
+    read: list[list[int]] = []
+    whole = predictor._of_batch
+
+    def seen(sequences: list[np.ndarray], alternatives: None) -> list[np.ndarray]:
+        read.append([len(sequence) for sequence in sequences])
+        return whole(sequences, alternatives)
+
+    monkeypatch.setattr(predictor, "_of_batch", seen)
+    monkeypatch.setattr(sys.modules["hyena_glt.finetune.predict"], "_BATCH_POSITIONS", 50)
+    for one, cut in zip(together, predict(predictor, rows), strict=True):
+        np.testing.assert_allclose(one, cut.values, atol=1e-6)
+    assert read == [[8, 24], [56]]
     turned = [
         row._replace(sequence=row.sequence[::-1].translate(bytes.maketrans(b"ACGT", b"TGCA")))
         for row in rows

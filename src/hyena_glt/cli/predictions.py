@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from hyena_glt.config.examples import LabelConfig, NoLabelConfig, TableSourceConfig
+from hyena_glt.config.examples import (
+    ExamplesConfig,
+    LabelConfig,
+    NoLabelConfig,
+    TableSourceConfig,
+)
 from hyena_glt.config.tasks import BasesTaskConfig, SignalTaskConfig
 from hyena_glt.data.examples import guess_dataset
 from hyena_glt.errors import RecipeError
@@ -38,7 +43,7 @@ def write_predictions(
     written = 0
     modality = predictor.alphabet.modality
     sources = open_sources(paths, modality, sequence=sequence, name=name, genome=genome)
-    examples = chain.from_iterable(sources)
+    examples = chain.from_iterable(source for _, source in sources)
     with TableWriter(out, columns) as table:
         for prediction in predict(predictor, examples, both_strands=both_strands):
             written += 1
@@ -63,8 +68,11 @@ def open_sources(
     alternative: str | None = None,
     name: str | None = None,
     genome: str | None = None,
-) -> list[ExamplesSource]:
-    """Return the sources that ``paths`` name; a table has ``label``, and none without one.
+    labelled: bool = False,
+) -> list[tuple[ExamplesConfig, ExamplesSource]]:
+    """Return the sources that ``paths`` name, with their configs; a table has ``label``, if any.
+
+    Of other files labels are read where ``labelled`` asks for them.
 
     One YAML says itself what its sources hold. Raises RecipeError for columns where no path is a
     table, for a YAML of another modality, and where paths don't say enough; SequenceFileError for
@@ -72,7 +80,11 @@ def open_sources(
     """
     is_yaml = len(paths) == 1 and Path(paths[0]).suffix.lower() in (".yaml", ".yml")
     config = guess_dataset(
-        paths, modality="dna" if is_yaml else modality, sequence=sequence, genome=genome
+        paths,
+        modality="dna" if is_yaml else modality,
+        sequence=sequence,
+        genome=genome,
+        labelled=labelled,
     )
     if config.modality != modality:
         raise RecipeError(f"{paths[0]}: holds {config.modality}, and the model is of {modality}")
@@ -84,7 +96,8 @@ def open_sources(
         given = ", ".join(f"--{key}" for key in asked)
         raise RecipeError(f"{given}: for tables alone; found {where}, which says it itself")
     columns = {"label": NoLabelConfig(kind="none"), **asked}
-    return [
-        open_examples(source.model_copy(update=columns) if is_table and not is_yaml else source)
+    configs = [
+        source.model_copy(update=columns) if is_table and not is_yaml else source
         for source, is_table in zip(config.sources, are_tables, strict=True)
     ]
+    return [(source, open_examples(source)) for source in configs]

@@ -201,7 +201,6 @@ def _of_examples(
     """Return the sources of ``paths``, as 'predict' reads them, with labels and settings."""
     from hyena_glt.cli.predictions import open_sources
     from hyena_glt.config.examples import ClassLabelConfig, MultiLabelConfig, ValuesLabelConfig
-    from hyena_glt.data.examples import guess_dataset
     from hyena_glt.errors import RecipeError
 
     labels: ClassLabelConfig | MultiLabelConfig | ValuesLabelConfig | None = None
@@ -216,7 +215,7 @@ def _of_examples(
             labels = MultiLabelConfig(kind="multilabel", column=label[0])
         else:
             labels = ClassLabelConfig(kind="class", column=label[0])
-    sources = open_sources(
+    return open_sources(
         paths,
         modality,
         label=labels,
@@ -224,15 +223,8 @@ def _of_examples(
         alternative=columns["alternative"],
         name=columns["name"],
         genome=genome,
+        labelled=kind != "none",
     )
-    is_yaml = len(paths) == 1 and paths[0].lower().endswith((".yaml", ".yml"))
-    configs = guess_dataset(
-        paths,
-        modality="dna" if is_yaml else modality,
-        sequence=columns["sequence"] or "sequence",
-        genome=genome,
-    ).sources
-    return list(zip(configs, sources, strict=True))
 
 
 def _joined(schemas: "Sequence[Schema]", kind: Kind) -> "Schema":

@@ -241,7 +241,9 @@ class FileSplitConfig(Config):
     """Sources say it, by ``part`` or by a column; ``validation`` may be drawn from train."""
 
     by: Literal["file"]
-    validation: float = Field(0, ge=0, lt=1, description="share of train, drawn at random")
+    validation: float = Field(
+        0, ge=0, lt=1, description="share of train, drawn at random, whole groups where it has them"
+    )
 
 
 class FoldsSplitConfig(Config):

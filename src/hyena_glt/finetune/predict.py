@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hyena_glt.checkpoint.tasks import TaskCheckpoint, build_task_network, load_task_checkpoint
-from hyena_glt.config.tasks import BasesTaskConfig, PairTaskConfig, SignalTaskConfig
+from hyena_glt.config.tasks import BasesTaskConfig, PairTaskConfig, SignalTaskConfig, answered
 from hyena_glt.data import whole_rows_of
 from hyena_glt.data.examples import strand_swaps
 from hyena_glt.errors import CheckpointError, RecipeError, SequenceError
@@ -19,6 +19,8 @@ from hyena_glt.finetune.answers import places_of, readable, rows_of
 from hyena_glt.io.examples import Example
 from hyena_glt.model import TaskNetwork
 from hyena_glt.tokenize import Alphabet, alphabet
+
+_BATCH_POSITIONS = 1 << 16  # read at once, padding too, unless one sequence is longer
 
 
 class Prediction(NamedTuple):
@@ -55,7 +57,25 @@ class Predictor:
     def values(
         self, sequences: Sequence[np.ndarray], alternatives: Sequence[np.ndarray] | None
     ) -> list[Float[np.ndarray, "..."]]:
-        """Return each sequence's answer on the strand given, the mean over networks."""
+        """Return each sequence's answer on the strand given, the mean over networks.
+
+        Sequences are read together with others of about their length, so that padding takes no more
+        memory than ``_BATCH_POSITIONS``; an answer is the same in any company.
+        """
+        lengths = [len(sequence) for sequence in sequences]
+        if alternatives is not None:
+            lengths = [max(n, len(other)) for n, other in zip(lengths, alternatives, strict=True)]
+        found: list[np.ndarray | None] = [None] * len(sequences)
+        for rows in _together(lengths):
+            others = None if alternatives is None else [alternatives[row] for row in rows]
+            answers = self._of_batch([sequences[row] for row in rows], others)
+            for row, values in zip(rows, answers, strict=True):
+                found[row] = values
+        return [values for values in found if values is not None]
+
+    def _of_batch(
+        self, sequences: Sequence[np.ndarray], alternatives: Sequence[np.ndarray] | None
+    ) -> list[Float[np.ndarray, "..."]]:
         ids, length = (t.to(self.device) for t in whole_rows_of(sequences))
         others: tuple[Tensor, ...] = ()
         if alternatives is not None:
@@ -98,7 +118,8 @@ def predict(
     by place; RecipeError where a task of pairs gets single sequences.
     """
     source = iter(examples)
-    places = places_of(predictor.task)
+    known = [places_of(network.task) for network in predictor.networks]
+    places = min((found for found in known if found is not None), default=None)
     while batch := list(islice(source, batch_examples)):
         sequences = [np.frombuffer(example.sequence, np.uint8) for example in batch]
         for example, sequence in zip(batch, sequences, strict=True):
@@ -126,6 +147,18 @@ def predict(
             yield Prediction(example, values)
 
 
+def _together(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Give the numbers of sequences to read at once, the shortest first."""
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
+        if batch and (len(batch) + 1) * (lengths[row] + 1) > _BATCH_POSITIONS:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
 def _alternatives(predictor: Predictor, batch: Sequence[Example]) -> list[np.ndarray] | None:
     if not isinstance(predictor.task, PairTaskConfig):
         return None
@@ -140,5 +173,5 @@ def _alternatives(predictor: Predictor, batch: Sequence[Example]) -> list[np.nda
 
 def _question(checkpoint: TaskCheckpoint) -> tuple[object, ...]:
     task = checkpoint.recipe.task
-    kind = (task.kind, getattr(task, "answer", None), getattr(task, "bin_bp", None))
+    kind = (task.kind, answered(task).kind, getattr(task, "bin_bp", None))
     return (*kind, checkpoint.answers, checkpoint.modality)

@@ -55,6 +55,13 @@ def check_fit(recipe: FinetuneRecipe, dataset: Dataset) -> None:
     if manifest.pairs != isinstance(recipe.task, PairTaskConfig):
         has = "pairs of sequences" if manifest.pairs else "one sequence an example"
         raise RecipeError(f"task.kind={recipe.task.kind}: {recipe.dataset} has {has}")
+    least = {"class": 2, "bases": 2, "multilabel": 1}.get(wanted, 0)
+    if len(manifest.classes) < least:
+        has = ", ".join(manifest.classes) or "none"
+        raise RecipeError(
+            f"{recipe.dataset}: found the classes {has}, expected {least} or more to tell apart; "
+            "check the column of labels that the dataset was prepared with"
+        )
     if isinstance(recipe.task, SignalTaskConfig) and recipe.task.bin_bp != manifest.bin_bp:
         raise RecipeError(
             f"task.bin_bp={recipe.task.bin_bp}: {recipe.dataset} has bins of {manifest.bin_bp} bp"

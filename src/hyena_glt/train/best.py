@@ -1,6 +1,7 @@
 """Which epoch of a fine-tuning is the best so far, and whether it is time to stop."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,13 @@ class BestEpoch:
     def offer(self, found: Mapping[str, float]) -> bool:
         """Count an epoch; return whether it is the best so far. The first one always is."""
         self.done += 1
+        if math.isnan(found[self.metric]):
+            warnings.warn(
+                f"validation: {self.metric} isn't defined after epoch {self.done}, so that it "
+                "can't choose this epoch; name another train.metric where validation lacks a class",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         if self.metrics and not self._is_gain(found[self.metric]):
             return False
         self.epoch, self.metrics = self.done, dict(found)

@@ -60,6 +60,28 @@ def test_classes_by_file(tmp_path: Path) -> None:
     found = guess_dataset([f"promoter={one}", f"background={other}"])
     sources = [s for s in found.sources if isinstance(s, RecordsSourceConfig)]
     assert [(s.class_name, s.path) for s in sources] == [("promoter", one), ("background", other)]
+    assert found.split.by == "random"
+
+
+def test_classes_by_file_and_part(tmp_path: Path) -> None:
+    paths = touch(tmp_path, "pos/train.fa", "neg/train.fa", "pos/test.fa", "neg/test.bed")
+    named = [f"{name}={path}" for name, path in zip("abab", paths, strict=True)]
+    found = guess_dataset(named, genome="g.fa")
+    assert [(s.part, found.split.by) for s in found.sources] == [
+        *[("train", "file")] * 2,
+        *[("test", "file")] * 2,
+    ]
+
+
+def test_without_labels_neither_they_nor_parts_are_looked_for(tmp_path: Path) -> None:
+    paths = touch(tmp_path, "train.csv", "other.csv", "windows.bed", "a.fa")
+    found = guess_dataset(paths, genome="g.fa", labelled=False)
+    assert [s.part for s in found.sources] == [None] * 4
+    assert [getattr(s, "column", None) for s in found.sources] == [None] * 4
+    labels = [s.label for s in found.sources if s.kind in ("intervals", "records")]
+    assert labels == ["none", "none"]
+    with pytest.raises(RecipeError, match="its name doesn't say which part"):
+        guess_dataset(paths, genome="g.fa")
 
 
 def test_a_folder_of_genomic_benchmarks_needs_its_genome(tmp_path: Path) -> None:

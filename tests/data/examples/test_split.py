@@ -193,12 +193,30 @@ def test_chromosomes_named_are_kept() -> None:
         assign(1, contigs=["chr1"], by="chromosome", test=["chr1"])
 
 
+def test_validation_of_files_is_drawn_by_whole_groups() -> None:
+    given: list[Part | None] = ["train", "test", "train", "train"] * 20
+    groups = [f"g{row % 7}" for row in range(80)]
+    parts = assign(80, given=given, groups=groups, by="file", validation=0.2)
+    assert counts(parts)[2] == 20
+    sides: dict[str, set[int]] = {}
+    for name, part in zip(groups, parts.tolist(), strict=True):
+        sides.setdefault(name, set()).add(part)
+    assert all(len(side - {TEST}) == 1 for side in sides.values())
+    assert 1 <= sum(1 in side for side in sides.values()) <= 2
+    some = [None, *groups[1:]]
+    with pytest.raises(RecipeError, match=r"example 0 .*has no group"):
+        assign(80, given=given, groups=some, by="file", validation=0.2)
+
+
 def test_files_say_the_part_and_validation_may_be_drawn_from_train() -> None:
     given: list[Part | None] = ["train", "test", "train"] * 20
     assert assign(60, given=given, by="file").tolist() == [0, 2, 0] * 20
     parts = assign(60, given=given, by="file", validation=0.25)
     assert counts(parts) == [30, 10, 20]
     assert (parts[1::3] == TEST).all()
+    # Drawn examples are the same whatever the others are.
+    of_train = assign(40, given=["train"] * 40, by="file", validation=0.25)
+    assert (parts[[row for row in range(60) if row % 3 != 1]] == of_train).all()
     with pytest.raises(RecipeError, match="already have 1 examples for validation"):
         assign(3, given=["train", "validation", "train"], by="file", validation=0.5)
     with pytest.raises(RecipeError, match="no example for train"):

@@ -31,6 +31,7 @@ def guess_dataset(
     contig: str | None = None,
     genome: str | None = None,
     seed: int = 0,
+    labelled: bool = True,
 ) -> DatasetConfig:
     """Return the config of the dataset that ``paths`` name.
 
@@ -38,7 +39,8 @@ def guess_dataset(
     a file is of one class; a folder with train, dev and test tables; one with a folder of tables
     for each part, as Genomic Benchmarks publishes; a dataset that Hugging Face saved; or one YAML,
     which is read as it is. Files called train, dev (valid, validation) or test are that part; where
-    none says its part, a tenth is drawn for validation and another for test.
+    none says its part, a tenth is drawn for validation and another for test. Without ``labelled``
+    neither labels nor parts are looked for.
 
     Raises RecipeError where a file needs more to be said than paths can; it names the YAML's keys.
     """
@@ -61,6 +63,8 @@ def guess_dataset(
             sources.append(_of_one_class(class_name, rest, genome))
         else:
             sources += _sources(Path(path), genome)
+    if not labelled:
+        sources = [_plain(source) for source in sources]
     tables = [source for source in sources if source["kind"] == "table"]
     if not tables:
         _refuse(of_tables, "no path is a table")
@@ -105,10 +109,19 @@ def _sources(path: Path, genome: str | None) -> list[dict[str, Any]]:
     raise _unknown(path, suffix)
 
 
+def _plain(source: dict[str, Any]) -> dict[str, Any]:
+    """Return the source without labels and parts; a table's labels are its columns', said later."""
+    plain = {**source, "part": None}
+    if source["kind"] != "table" and source["label"] != "folder":
+        plain = {**plain, "label": "none", "class_name": None}
+    return plain | ({"column": None} if "column" in source else {})
+
+
 def _of_one_class(class_name: str, path: str, genome: str | None) -> dict[str, Any]:
     """Return the source of a file whose records are all of ``class_name``."""
     suffix = _suffix(Path(path))
-    source = {"path": path, "label": "class", "class_name": class_name}
+    part = PARTS.get(_stem(Path(path)).lower())
+    source = {"path": path, "label": "class", "class_name": class_name, "part": part}
     if suffix in _RECORDS:
         return {"kind": "records", **source}
     if suffix in _INTERVALS:

@@ -14,7 +14,6 @@ from hyena_glt.config.examples import (
     FileSplitConfig,
     FoldsSplitConfig,
     Part,
-    RandomSplitConfig,
 )
 from hyena_glt.data.examples.sketch import mix64
 from hyena_glt.errors import RecipeError
@@ -38,13 +37,14 @@ def assign_parts(
 ) -> UInt8[np.ndarray, " R"]:
     """Return the part of each example, as its place in `PARTS`.
 
-    ``given`` is what sources say, and counts with ``by: file`` alone; ``groups``, ``contigs`` and
-    ``cluster`` (a number that names each example's cluster of similar ones) with the split that
-    asks for them. Random parts depend on the seed and the number of examples. Groups are taken in
-    the order of a hash of their name and the seed, each if that brings the part nearer to its
-    share, so that an example's part doesn't change when examples are reordered; for clusters this
-    needs names that don't, as `cluster_names` gives. Folds of groups are filled with the largest
-    group first, each into the fold with the fewest examples.
+    ``given`` is what sources say, and counts with ``by: file`` alone, which draws its validation by
+    whole ``groups`` where examples have them; ``groups``, ``contigs`` and ``cluster`` (a number
+    that names each example's cluster of similar ones) count with the split that asks for them.
+    Random parts depend on the seed and the number of examples. Groups are taken in the order of a
+    hash of their name and the seed, each if that brings the part nearer to its share, so that an
+    example's part doesn't change when examples are reordered; for clusters this needs names that
+    don't, as `cluster_names` gives. Folds of groups are filled with the largest group first, each
+    into the fold with the fewest examples.
 
     Every part with a share has one example (or group) at least, and so has train.
 
@@ -56,7 +56,7 @@ def assign_parts(
     if isinstance(config, ChromosomeSplitConfig):
         return _by_chromosome(config, contigs)
     if isinstance(config, FileSplitConfig):
-        return _by_file(config, seed, given)
+        return _by_file(config, seed, given, groups)
     kind = config.keep if isinstance(config, FoldsSplitConfig) else config.by
     kept = None if kind == "random" else _kept_together(kind, seed, groups, cluster)
     if isinstance(config, FoldsSplitConfig):
@@ -64,7 +64,7 @@ def assign_parts(
     shares = ((VALIDATION, config.validation), (TEST, config.test))
     if kept is None:
         return _by_random(shares, seed, np.arange(rows), rows)
-    return _by_share(config, shares, *kept)
+    return _by_share(config.by, shares, *kept)
 
 
 def missing_classes(
@@ -143,14 +143,14 @@ def _kept_together(
 
 
 def _by_share(
-    config: RandomSplitConfig,
+    by: str,
     shares: Shares,
     group: Int64[np.ndarray, " R"],
     sizes: Int64[np.ndarray, " G"],
 ) -> Parts:
     """Groups in their order go to a part until it has its share, and what is left trains."""
     part_of = np.full(len(sizes), TRAIN, dtype=np.uint8)
-    for part, share, others in _wanted(shares, len(sizes), f"groups by {config.by}"):
+    for part, share, others in _wanted(shares, len(sizes), f"groups by {by}"):
         free = np.flatnonzero(part_of == TRAIN)
         remaining = max(1, round(share * len(group)))
         drawn: list[int] = []
@@ -224,7 +224,12 @@ def _by_chromosome(config: ChromosomeSplitConfig, contigs: Sequence[str | None])
     return np.array([part_of[contig] for contig in contigs], dtype=np.uint8)
 
 
-def _by_file(config: FileSplitConfig, seed: int, given: Sequence[Part | None]) -> Parts:
+def _by_file(
+    config: FileSplitConfig,
+    seed: int,
+    given: Sequence[Part | None],
+    groups: Sequence[str | None],
+) -> Parts:
     codes: dict[Part | None, int] = {part: code for code, part in enumerate(PARTS)}
     parts = np.array([codes.get(part, 255) for part in given], dtype=np.uint8)
     _check_all(parts < len(PARTS), "part", "set the source's part or split, or split another way")
@@ -237,8 +242,13 @@ def _by_file(config: FileSplitConfig, seed: int, given: Sequence[Part | None]) -
                 f"dataset.split.validation={config.validation}: the sources already have "
                 f"{np.count_nonzero(parts == VALIDATION)} examples for validation; remove the key"
             )
-        drawn = _by_random(((VALIDATION, config.validation),), seed, train, len(parts))
-        parts[drawn == VALIDATION] = VALIDATION
+        shares = ((VALIDATION, config.validation),)
+        held = [groups[row] for row in train.tolist()]
+        if any(name is not None for name in held):
+            drawn = _by_share("group", shares, *_kept_together("group", seed, held, None))
+        else:
+            drawn = _by_random(shares, seed, np.arange(len(train)), len(train))
+        parts[train] = drawn
     return parts
 
 
