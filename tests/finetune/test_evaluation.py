@@ -26,7 +26,7 @@ from hyena_glt.data.examples import (
 )
 from hyena_glt.errors import CheckpointError, RecipeError
 from hyena_glt.finetune import evaluation, evaluation_page
-from hyena_glt.finetune.evaluation import evaluate
+from hyena_glt.finetune.evaluation import evaluate, stretches
 from hyena_glt.finetune.evaluation_page import render_evaluation
 from hyena_glt.finetune.predict import Prediction, Predictor
 from hyena_glt.tokenize import alphabet
@@ -118,6 +118,23 @@ def test_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert page.count("<svg") == 3
     # People read an error, not minus one.
     assert "minus the" not in page
+
+
+def test_segments_run_over_windows_that_follow_one_another() -> None:
+    def row(name: str, contig: str | None = "chr1") -> Row:
+        return Row(name, np.zeros(1, np.uint8), None, None, name, contig)
+
+    rows = [
+        row("chr1:20-30(+)"),
+        row("chr1:0-10(+)"),
+        row("chr2:30-40(+)", "chr2"),  # of another contig
+        row("chr1:10-20(+)"),
+        row("chr1:30-40(-)"),  # read the other way round
+        row("row7", None),
+        row("chr1:31-40(+)"),  # a base is missing before it
+    ]
+    found = stretches(rows)
+    assert sorted(map(tuple, found)) == [(1, 3, 0), (2,), (4,), (5,), (6,)]
 
 
 def test_bases_have_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

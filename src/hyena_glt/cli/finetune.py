@@ -49,7 +49,7 @@ def finetune(
     A recipe with 'tasks' teaches one network several, each on its dataset, and
     keeps a checkpoint for each in OUT/checkpoint/TASK.
 
-    Example: hyena-glt finetune recipes/finetune.yaml --out runs/promoters
+    Example: hyena-glt finetune recipes/finetune/promoters.yaml --out runs/promoters
     """
     from hyena_glt.api import check_device
     from hyena_glt.config import MultitaskRecipe, load_tuning_recipe

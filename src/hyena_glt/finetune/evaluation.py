@@ -1,7 +1,8 @@
 """How well fine-tuned networks answer a part of a dataset, with intervals and where they err."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -38,6 +39,8 @@ from hyena_glt.io.examples import Example
 HARDEST = 20
 _STRATA = 5
 _MOST_POINTS = 1000
+
+_PLACE = re.compile(r".*:(\d+)-(\d+)(?:\([+.]\))?")  # a window's name, on the strand given
 
 
 class Evaluation(NamedTuple):
@@ -114,7 +117,7 @@ def evaluate(
     if all(row.contig is not None for row in rows):
         contigs = np.array([row.contig for row in rows])
         report["by_contig"] = per_group(lambda picked: _mean_score(scores[picked]), contigs)
-    report |= _in_detail(predictor, values, targets)
+    report |= _in_detail(predictor, rows, values, targets)
     if against:
         report["against"] = {}
         for name, other in against.items():
@@ -328,9 +331,14 @@ def _hardest(
 
 
 def _in_detail(
-    predictor: Predictor, values: list[np.ndarray], targets: list[np.ndarray]
+    predictor: Predictor,
+    rows: Sequence[Row],
+    values: list[np.ndarray],
+    targets: list[np.ndarray],
 ) -> dict[str, Any]:
     """Return what is told of classes alone: each of them, confusions, curves, calibration.
+
+    Segments run over windows of a genome that follow one another.
 
     Of numbers it is labels and answers, to be drawn.
     """
@@ -341,8 +349,10 @@ def _in_detail(
         labels = np.concatenate(targets).astype(np.int64)
         chances = np.concatenate(values)
         labels, chances = labels[labels >= 0], chances[labels >= 0]
-        called = [v.argmax(1).astype(np.uint8) for v in values]
-        truth = [t.astype(np.uint8) for t in targets]
+        runs = stretches(rows)
+        called = [np.concatenate([values[row].argmax(1) for row in run]) for run in runs]
+        truth = [np.concatenate([targets[row] for row in run]) for run in runs]
+        called, truth = ([a.astype(np.uint8) for a in arrays] for arrays in (called, truth))
         segments = {
             name: asdict(segment_scores(truth, called, code)) for code, name in enumerate(names)
         }
@@ -366,6 +376,29 @@ def _in_detail(
         confidence, accuracy, count = reliability(labels, chances)
         found["reliability"] = [confidence.tolist(), accuracy.tolist(), count.tolist()]
     return found
+
+
+def stretches(rows: Sequence[Row]) -> list[list[int]]:
+    """Return the numbers of rows that follow one another on a contig, each once.
+
+    A row by itself is one that has no place there, or that is read from the other strand.
+    """
+    placed: list[tuple[str, int, int, int]] = []
+    runs: list[list[int]] = []
+    for number, row in enumerate(rows):
+        place = None if row.contig is None else _PLACE.fullmatch(row.name)
+        if place is None or row.contig is None:
+            runs.append([number])
+        else:
+            placed.append((row.contig, int(place[1]), int(place[2]), number))
+    behind: tuple[str, int] | None = None
+    for contig, start, end, number in sorted(placed):
+        if (contig, start) == behind:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+        behind = contig, end
+    return runs
 
 
 def _points(
