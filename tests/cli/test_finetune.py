@@ -102,6 +102,28 @@ def test_windows_of_a_genome_are_predicted_whatever_their_files_are_called(
     assert names == ["name", "chr1:0-8(+)", "chr1:8-16(+)", "chr1:2-6(-)"]
 
 
+def test_pairs_have_a_column_each(run: Run, folder: Path) -> None:
+    rows = ["sequence,other,label", *["ACGTACGT,ACGTTCGT,a", "ACGTACGT,ACCTACGT,b"] * 6]
+    (folder / "pairs.csv").write_text("\n".join([*rows, ""]))
+    label = {"kind": "class", "column": "label"}
+    source = {"kind": "table", "path": f"{folder}/pairs.csv", "alternative": "other"}
+    config = {"sources": [{**source, "label": label}], "split": {"by": "random", "validation": 0.3}}
+    (folder / "pairs.yaml").write_text(json.dumps({"modality": "dna", **config}))
+    made = run("data", "prepare", str(folder / "pairs.yaml"), "--out", str(folder / "pairs"))
+    assert made.exit_code == 0, made.stderr
+    task = "task={kind: pair, answer: {kind: classification}}"
+    asked = ("finetune", str(folder / "r.yaml"), f"dataset={folder}/pairs", task)
+    shown = run(*asked, "--out", str(folder / "z"))
+    assert shown.exit_code == 0, shown.stderr
+    command = ("predict", str(folder / "z/checkpoint"), str(folder / "pairs.csv"))
+    shown = run(*command, "--alternative", "other", "--out", str(folder / "z.tsv"))
+    assert shown.exit_code == 0, shown.stderr
+    assert len((folder / "z.tsv").read_text().splitlines()) == 13
+    shown = run(*command, "--out", str(folder / "none.tsv"))
+    assert shown.exit_code == 1
+    assert "name the column of the second (--alternative)" in shown.stderr
+
+
 def test_a_probe_changes_no_weight_of_the_network(run: Run, folder: Path) -> None:
     probe = ("tuning={kind: probe}", "--out", str(folder / "probe"))
     assert run("finetune", str(folder / "r.yaml"), *probe).exit_code == 0

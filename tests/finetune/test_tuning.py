@@ -26,12 +26,18 @@ from hyena_glt.config import (
     finetune_schema,
     load_recipe,
 )
-from hyena_glt.config.finetune import LoraTuningConfig, UnfreezeConfig
+from hyena_glt.config.finetune import LoraTuningConfig, TableCurriculumConfig, UnfreezeConfig
 from hyena_glt.config.tasks import ClassificationTaskConfig
 from hyena_glt.data import Region, Split
 from hyena_glt.data.examples import guess_dataset, open_dataset, prepare_dataset
-from hyena_glt.errors import HyenaGLTError, MissingExtraError, RecipeError
+from hyena_glt.errors import (
+    HyenaGLTError,
+    MissingExtraError,
+    RecipeError,
+    SequenceFileError,
+)
 from hyena_glt.finetune import finetune
+from hyena_glt.finetune.difficulty import _from_table
 from hyena_glt.finetune.predict import Predictor, predict
 from hyena_glt.io.examples import Example
 from hyena_glt.model import HyenaGLT, TaskNetwork
@@ -286,6 +292,22 @@ def test_a_checkpoint_of_adapters_holds_plain_weights(
     with pytest.raises(MissingExtraError, match=r'pip install "hyena-glt\[lora\]"'):
         finetune(recipe, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_table_of_difficulty_needs_names_that_tell_examples_apart(tmp_path: Path) -> None:
+    paths = [tmp_path / name / "train.csv" for name in ("one", "two")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text("sequence,label\nACGT,a\nGGGG,b\n")
+    prepare_dataset(guess_dataset([str(path) for path in paths]), tmp_path / "dataset")
+    (tmp_path / "hard.tsv").write_text("name\tloss\nrow1\t1\nrow2\t2\n")
+    asked = {"by": "table", "path": str(tmp_path / "hard.tsv"), "column": "loss"}
+    rows = open_dataset(tmp_path / "dataset").part("train")
+    config = TableCurriculumConfig.model_validate({**asked, "from_share": 0.5, "until_epoch": 1})
+    with pytest.raises(
+        SequenceFileError, match=r"two/train.csv.*is called 'row1' as that of .*one"
+    ):
+        _from_table(config, rows)
 
 
 def _weights(donor: Path) -> dict[str, torch.Tensor]:

@@ -108,6 +108,9 @@ def predict(
     ensemble: Ensemble = None,
     both_strands: OtherStrand = False,
     sequence: SequenceColumn = "sequence",
+    alternative: Annotated[
+        str | None, typer.Option(help="Column of the second sequence, where the task is of pairs.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Column of names; rows are numbered without one.")
     ] = None,
@@ -133,6 +136,7 @@ def predict(
         out,
         both_strands=both_strands,
         sequence=sequence,
+        alternative=alternative,
         name=name,
         genome=genome,
         device=device,

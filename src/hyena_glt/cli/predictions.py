@@ -26,6 +26,7 @@ def write_predictions(
     *,
     both_strands: bool,
     sequence: str,
+    alternative: str | None,
     name: str | None,
     genome: str | None,
     device: str,
@@ -42,7 +43,9 @@ def write_predictions(
     columns |= dict.fromkeys(predictor.names, float)
     written = 0
     modality = predictor.alphabet.modality
-    sources = open_sources(paths, modality, sequence=sequence, name=name, genome=genome)
+    sources = open_sources(
+        paths, modality, sequence=sequence, alternative=alternative, name=name, genome=genome
+    )
     examples = chain.from_iterable(source for _, source in sources)
     with TableWriter(out, columns) as table:
         for prediction in predict(predictor, examples, both_strands=both_strands):

@@ -176,6 +176,11 @@ class SignalSourceConfig(Config):
     genome: str = Field(description=_GENOME)
     window_bp: int = Field(ge=1)
     bin_bp: int = Field(1, ge=1, description="bases whose mean is one number")
+    missing: Literal["none", "zero"] = Field(
+        "none",
+        description="what a base without a score has: no number, which counts nowhere, or 0, as in "
+        "coverage whose zeros were left out",
+    )
     contigs: tuple[str, ...] | None = None
     part: Part | None = Field(None, description=_PART)
 

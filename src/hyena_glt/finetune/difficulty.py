@@ -61,7 +61,14 @@ def _from_table(config: TableCurriculumConfig, rows: Rows) -> Float64[np.ndarray
                     f"{where}: found {name!r} a second time, with another number; keep one"
                 )
     hard = np.empty(len(rows))
+    first: dict[str, str] = {}
     for place, example in enumerate(rows):
+        if first.setdefault(example.name, example.where) != example.where:
+            raise SequenceFileError(
+                f"{example.where}: the training example is called {example.name!r} as that of "
+                f"{first[example.name]} is, and a table of difficulty tells them by name; prepare "
+                "the dataset with a column of names"
+            )
         if example.name not in by_name:
             raise SequenceFileError(
                 f"{path}: has no row for the training example {example.name!r} ({example.where}) "

@@ -165,7 +165,10 @@ def _alternatives(predictor: Predictor, batch: Sequence[Example]) -> list[np.nda
     found = []
     for example in batch:
         if example.alternative is None:
-            raise RecipeError(f"{example.where}: the task compares two sequences, found one")
+            raise RecipeError(
+                f"{example.where}: the task compares two sequences, found one; name the column of "
+                "the second (--alternative), or give a YAML whose source is a VCF"
+            )
         found.append(np.frombuffer(example.alternative, np.uint8))
         predictor.alphabet.validate(found[-1], example.where)
     return found

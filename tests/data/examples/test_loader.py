@@ -364,3 +364,29 @@ def test_a_shift_leaves_something_of_the_shortest_sequence(
     with pytest.raises(RecipeError, match=r"line 3: augment.shift_bp=5: found a sequence of 5 bp"):
         loader(dataset, augment=Augment(DNA, shift_bp=5))
     loader(dataset, augment=Augment(DNA, shift_bp=4))
+
+
+def test_bins_that_a_turn_would_move_are_found_before_the_first_batch(tmp_path: Path) -> None:
+    (tmp_path / "g.fa").write_text(">one\nACGTACGTAC\n>two\nACGTACGT\n")
+    (tmp_path / "a.bedgraph").write_text("one\t0\t10\t1\ntwo\t0\t8\t2\n")
+    source = {
+        "kind": "signal",
+        "paths": {"a": f"{tmp_path}/a.bedgraph"},
+        "part": "train",
+        "genome": f"{tmp_path}/g.fa",
+        "window_bp": 4,
+        "bin_bp": 4,
+    }
+    config = {"modality": "dna", "sources": [source], "split": {"by": "file"}}
+    prepare_dataset(DatasetConfig.model_validate(config), tmp_path / "out")
+    rows = open_dataset(tmp_path / "out").part("train")
+    assert rows.lengths().tolist() == [4, 4, 2, 4, 4]
+
+    def signal(augment: Augment) -> ExampleLoader:
+        return ExampleLoader(
+            rows, "signal", lambda epoch: EpochOrder(rows.lengths(), 2, 0, epoch), augment=augment
+        )
+
+    with pytest.raises(RecipeError, match=r"one:8-10.*found 2 bp.* bins of 4 bp.*quality.min_bp"):
+        signal(Augment(DNA, reverse_complement=0.5, bin_bp=4))
+    list(signal(Augment(DNA, mutation=0.5, bin_bp=4)))

@@ -414,3 +414,15 @@ def test_source_files_are_all_that_is_read(tmp_path: Path) -> None:
     assert built_in.name == "ecoli_dh1.2bit"
     with pytest.raises(SequenceFileError, match=r"gone\.csv: no such file"):
         source_files(table.model_copy(update={"path": "gone.csv"}))
+
+
+def test_a_class_that_no_example_is_of_names_its_column(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("sequence,a,b,c\nACGT,1,0,0\nGGGG,0,1,0\nTTTT,1,1,0\n")
+    label = {"kind": "multilabel", "columns": ["a", "b", "c"]}
+    source = {"kind": "table", "path": f"{tmp_path}/t.csv", "label": label, "part": "train"}
+    asked = {"modality": "dna", "sources": [source], "split": {"by": "file"}}
+    with pytest.raises(RecipeError, match="column 'c': holds 1 in no example"):
+        prepare_dataset(DatasetConfig.model_validate(asked), tmp_path / "out")
+    label["columns"] = ["a", "b"]
+    made = prepare_dataset(DatasetConfig.model_validate(asked), tmp_path / "out")
+    assert made.classes == ("a", "b")

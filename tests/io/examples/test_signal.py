@@ -57,6 +57,11 @@ def test_a_bin_is_the_mean_of_its_bases_with_a_score_and_nan_without_one(genome:
     assert [one.name for one in made] == ["chr1:0-8", "chr1:8-10", "chr2:0-3"]
 
 
+def test_bases_without_a_score_are_zero_where_that_is_said(genome: Path) -> None:
+    made = source(genome, {"atac": bedgraph(genome)}, window_bp=8, bin_bp=4, missing="zero")
+    assert [numbers(one) for one in made] == [[[2.5], [2.0]], [[-1.0]], [[0.5]]]
+
+
 def test_the_last_window_keeps_its_whole_bins_and_one_of_what_is_left(genome: Path) -> None:
     made = source(genome, {"a": bedgraph(genome)}, window_bp=6, bin_bp=3, contigs=("chr1",))
     first, second = made

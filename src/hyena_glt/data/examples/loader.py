@@ -55,6 +55,8 @@ class ExampleLoader:
             check_length(rows[int(lengths.argmax())], most_bp + shift_bp)
         if augment is not None and augment.shift_bp:
             _check_shift(rows, lengths, augment.shift_bp)
+        if augment is not None and kind == "signal":
+            _check_bins(rows, lengths, augment)
         if augment is not None and augment.mutation and rows[0].alternative is not None:
             raise RecipeError(
                 f"augment.mutation: found {augment.mutation} for pairs, whose sequences would "
@@ -183,6 +185,22 @@ def _check_shift(rows: Rows, lengths: Int64[np.ndarray, " R"], shift_bp: int) ->
             f"{where}: augment.shift_bp={shift_bp}: found a sequence of {found_bp} bp, the "
             "shortest, expected a longer one; use a smaller shift, or drop short examples with "
             "quality.min_bp"
+        )
+
+
+def _check_bins(rows: Rows, lengths: Int64[np.ndarray, " R"], augment: Augment) -> None:
+    """Raise RecipeError, with the row, where bins of a turned or moved signal would lie elsewhere.
+
+    The last window of a contig is seldom whole bins.
+    """
+    short = np.flatnonzero(lengths % augment.bin_bp)
+    if len(short) and (augment.reverse_complement or augment.shift_bp):
+        row = rows[int(short[0])]
+        raise RecipeError(
+            f"{row.where}: found {len(row.sequence)} bp, which aren't whole bins of "
+            f"{augment.bin_bp} bp, as {len(short) - 1} more aren't: turned or moved, their bins "
+            "would lie elsewhere; drop such examples with quality.min_bp (window_bp), or leave "
+            "augment.reverse_complement and augment.shift_bp at 0"
         )
 
 

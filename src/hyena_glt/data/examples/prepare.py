@@ -26,6 +26,7 @@ from hyena_glt.config.examples import (
     DatasetConfig,
     ExamplesConfig,
     FoldsSplitConfig,
+    MultiLabelConfig,
     Part,
     RandomSplitConfig,
     RecordsSourceConfig,
@@ -462,6 +463,7 @@ def _finished(
     with replacing_file(job.out / PARTS_FILE) as aside, aside.open("wb") as file:
         np.save(file, parts)
     counts, classes = _counted(job, shards, parts)
+    _check_columns(job.config, classes)
     return Manifest(
         hyena_glt=version("hyena-glt"),
         config=job.config,
@@ -513,6 +515,19 @@ def _compared(job: _Job, shards: Sequence[Shard]) -> _Likeness:
     hashes, linked = compared.result()
     assert linked is not None, "similar ones are asked for"
     return hashes, linked
+
+
+def _check_columns(config: DatasetConfig, classes: Sequence[str]) -> None:
+    """Raise RecipeError for a column of a class that no example is of."""
+    for source in config.sources:
+        label = getattr(source, "label", None)
+        columns = label.columns if isinstance(label, MultiLabelConfig) else None
+        for column in columns or ():
+            if column not in classes:
+                raise RecipeError(
+                    f"column {column!r}: holds 1 in no example that was kept, so that nothing can "
+                    "be learned of the class; leave the column out"
+                )
 
 
 def _counted(

@@ -60,6 +60,8 @@ class SignalSource:
 
     def _means(self, track: Track, window: GenomeWindow) -> Float32[np.ndarray, " T"]:
         scores = track.fetch(track.resolve(window.contig), window.start, window.end)
+        if self._config.missing == "zero":
+            scores = np.nan_to_num(scores)
         return _bin_means(scores, self._config.bin_bp)
 
 
