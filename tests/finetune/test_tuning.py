@@ -26,7 +26,12 @@ from hyena_glt.config import (
     finetune_schema,
     load_recipe,
 )
-from hyena_glt.config.finetune import LoraTuningConfig, TableCurriculumConfig, UnfreezeConfig
+from hyena_glt.config.finetune import (
+    LoraTuningConfig,
+    ScalesTuningConfig,
+    TableCurriculumConfig,
+    UnfreezeConfig,
+)
 from hyena_glt.config.tasks import ClassificationTaskConfig
 from hyena_glt.data import Region, Split
 from hyena_glt.data.examples import guess_dataset, open_dataset, prepare_dataset
@@ -267,6 +272,45 @@ def test_targets_are_whole_parts_of_names() -> None:
             adapters.adapted_layers(network, lora(targets=[target]))
     with pytest.raises(RecipeError, match=r"'mlp' names no layer that the others don't"):
         adapters.adapted_layers(network, lora(targets=["hierarchy", "mlp"]))
+
+
+def test_scales_multiply_outputs_and_the_checkpoint_is_plain(
+    dataset: Path, donor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = {"epochs": 2, "lr": 0.05, "weight_decay": 0.5}
+    targets = ["hierarchy.inner", "mlp.down"]
+    tuning = {"kind": "ia3", "targets": targets}
+    recipe = finetune_recipe_from(recipe_data(dataset, donor, tuning=tuning, train=train), "test")
+    answered: list[torch.Tensor] = []
+    plain = adapters.plain_weights
+
+    def seen(network: TaskNetwork) -> dict[str, torch.Tensor]:
+        with torch.no_grad():
+            answered.append(answers(network))
+        return plain(network)
+
+    monkeypatch.setattr(sys.modules["hyena_glt.finetune.run"], "plain_weights", seen)
+    finetune(recipe, tmp_path / "run")
+    before, after = _weights(donor), load_task_checkpoint(tmp_path / "run/checkpoint").weights
+    assert {name for name in after if name.startswith("network.")} == {
+        f"network.{name}" for name in before
+    }
+    config = ScalesTuningConfig(kind="ia3", targets=tuple(targets))
+    scaled = adapters.adapted_layers(task_network().network, config)
+    moved = {name for name in before if not torch.equal(before[name], after[f"network.{name}"])}
+    biases = {f"{layer}.bias" for layer in scaled} & {
+        name for name, tensor in before.items() if tensor.abs().max() > 0
+    }
+    assert moved == {f"{layer}.weight" for layer in scaled} | biases
+    for layer in scaled:
+        ratio = after[f"network.{layer}.weight"] / before[f"{layer}.weight"]
+        torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio), rtol=1e-4, atol=1e-5)
+        assert ratio.min() > 0.5  # decay, which would pull to 0, isn't for them
+    # What trained and what was kept answer the same.
+    other = task_network()
+    other.load_state_dict(after)
+    with torch.no_grad():
+        torch.testing.assert_close(answers(other), answered[-1])
 
 
 def test_a_checkpoint_of_adapters_holds_plain_weights(

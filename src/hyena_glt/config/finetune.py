@@ -79,7 +79,28 @@ class ProbeConfig(Config):
     kind: Literal["probe"]
 
 
-class LoraTuningConfig(Config):
+class _AdaptersConfig(Config):
+    """The network stays; adapters at linear layers move."""
+
+    targets: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="linear layers with an adapter, by whole parts of their names: "
+        "hierarchy.decoder, mixer, mlp.down (default: all in blocks)",
+    )
+
+
+class ScalesTuningConfig(_AdaptersConfig):
+    """A number for each output of a linear layer, which it is multiplied with (Liu et al. 2022).
+
+    (IA)^3 of arXiv:2205.05638, at all linear layers and not at keys, values and the MLP alone. The
+    checkpoint holds the products.
+    """
+
+    kind: Literal["ia3"]
+
+
+class LoraTuningConfig(_AdaptersConfig):
     """The network stays; beside linear layers, small adapters move (Hu et al. 2021).
 
     A layer's weight becomes W + alpha / rank * B A. The checkpoint holds the sums alone.
@@ -95,16 +116,11 @@ class LoraTuningConfig(Config):
         description="chance of each feature of a layer's input to be hidden from its adapter, for "
         "a step and all positions",
     )
-    targets: tuple[str, ...] | None = Field(
-        None,
-        min_length=1,
-        description="linear layers with an adapter, by whole parts of their names: "
-        "hierarchy.decoder, mixer, mlp.down (default: all in blocks)",
-    )
 
 
 TuningConfig = Annotated[
-    FullTuningConfig | ProbeConfig | LoraTuningConfig, Field(discriminator="kind")
+    FullTuningConfig | ProbeConfig | LoraTuningConfig | ScalesTuningConfig,
+    Field(discriminator="kind"),
 ]
 
 

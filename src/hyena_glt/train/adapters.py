@@ -1,12 +1,14 @@
-"""Low-rank adapters beside linear layers (Hu et al. 2021), through the library peft."""
+"""Adapters at linear layers: low-rank ones (Hu et al. 2021) through peft, scales through torch."""
 
 from functools import cache
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-from hyena_glt.config.finetune import LoraTuningConfig
+from hyena_glt.config.finetune import LoraTuningConfig, ScalesTuningConfig
 from hyena_glt.errors import MissingExtraError, RecipeError
 
 _ADAPTER = "default"  # what peft calls the only one
@@ -37,7 +39,35 @@ def add_adapters(network: nn.Module, config: LoraTuningConfig, seed: int) -> Non
         peft.inject_adapter_in_model(lora, nn.ModuleDict({"network": network}))
 
 
-def adapted_layers(network: nn.Module, config: LoraTuningConfig) -> list[str]:
+class Scales(nn.Module):
+    """A number for each output of a linear layer, 1 at first."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(outputs))
+
+    def forward(self, whole: Float[Tensor, "O ..."]) -> Float[Tensor, "O ..."]:
+        """Return a weight or a bias, multiplied output by output."""
+        return self.scale.view(-1, *[1] * (whole.ndim - 1)) * whole
+
+
+def add_scales(network: nn.Module, config: ScalesTuningConfig) -> None:
+    """Put a scale on each output of linear layers of ``network``, in place.
+
+    Afterwards they are all that asks for a gradient. Raises RecipeError for a target that is no
+    linear layer's name.
+    """
+    network.requires_grad_(False)
+    for name in adapted_layers(network, config):
+        layer = network.get_submodule(name)
+        assert isinstance(layer, nn.Linear)
+        scales = Scales(layer.out_features)
+        parametrize.register_parametrization(layer, "weight", scales)
+        if layer.bias is not None:
+            parametrize.register_parametrization(layer, "bias", scales)
+
+
+def adapted_layers(network: nn.Module, config: LoraTuningConfig | ScalesTuningConfig) -> list[str]:
     """Return the names of the linear layers that ``config`` puts adapters beside.
 
     Raises RecipeError, with the names that there are, for a target that is none.
@@ -67,12 +97,17 @@ def adapted_layers(network: nn.Module, config: LoraTuningConfig) -> list[str]:
 
 
 def plain_weights(network: nn.Module) -> dict[str, Tensor]:
-    """Return the network's weights, adapters added to the layers that they stand beside.
+    """Return the network's weights, with what adapters make of the layers that they are at.
 
     The names are those of a network without adapters; tensors are on the CPU, and copies.
     """
     weights = network.state_dict()
     for name, module in network.named_modules():
+        if parametrize.is_parametrized(module):
+            own = f"{name}.parametrizations."
+            weights = {key: t for key, t in weights.items() if not key.startswith(own)}
+            for scaled in module.parametrizations:
+                weights[f"{name}.{scaled}"] = getattr(module, scaled)
         if not hasattr(module, "lora_A"):
             continue
         layer: Any = module

@@ -5,12 +5,17 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor, nn
 
 from hyena_glt.config import FinetuneRecipe, FinetuneTrainConfig
-from hyena_glt.config.finetune import FullTuningConfig, LoraTuningConfig, UnfreezeConfig
+from hyena_glt.config.finetune import (
+    FullTuningConfig,
+    LoraTuningConfig,
+    ScalesTuningConfig,
+    UnfreezeConfig,
+)
 from hyena_glt.config.tasks import TaskConfig
 from hyena_glt.errors import RecipeError
 from hyena_glt.model import HyenaGLT, TaskNetwork
 from hyena_glt.model.hierarchy import Hierarchy
-from hyena_glt.train.adapters import add_adapters
+from hyena_glt.train.adapters import add_adapters, add_scales
 
 
 def freeze(network: TaskNetwork, recipe: FinetuneRecipe) -> None:
@@ -63,6 +68,8 @@ def prepare_tuning(
     tuning = recipe.tuning
     if isinstance(tuning, LoraTuningConfig):
         add_adapters(network.network, tuning, recipe.seed)
+    elif isinstance(tuning, ScalesTuningConfig):
+        add_scales(network.network, tuning)
     if not isinstance(tuning, FullTuningConfig):
         return None
     unfreezing = None
