@@ -15,6 +15,7 @@ from hyena_glt.config.tasks import (
     ClassificationTaskConfig,
     NumberAnswerConfig,
     PairTaskConfig,
+    PoolingConfig,
     RegressionTaskConfig,
     TaskConfig,
 )
@@ -113,6 +114,24 @@ def test_a_base_has_the_state_of_its_token() -> None:
     assert torch.equal(row[6], row[8])
     for one, other in ((2, 3), (3, 4), (4, 5), (5, 6), (8, 9)):
         assert not torch.equal(row[one], row[other])
+
+
+@pytest.mark.parametrize("length_bp", [1, 7, 8, 9, 60])
+def test_a_cnn_has_places_where_the_task_has(length_bp: int) -> None:
+    pooling = PoolingConfig(kind="aligned", length_bp=length_bp)
+    task = ClassificationTaskConfig(kind="classification", pooling=pooling)
+    network = build_floor("cnn", DNA, task, 2, seed=0).eval()
+    (places,) = (p for name, p in network.named_parameters() if name.endswith("places"))
+    for parameter in (places, *network.head.parameters()):
+        torch.nn.init.normal_(parameter)
+    texts = ["A" * at + "TG" * (length_bp > 1) + "A" * (length_bp - at - 2) for at in (0, 4, 30)]
+    rows = [letters(text[:length_bp] or "A") for text in texts]
+    with torch.no_grad():
+        together = network(*whole_rows_of(rows))
+        alone = torch.cat([network(*whole_rows_of([row])) for row in rows])
+    torch.testing.assert_close(together, alone)
+    if length_bp == 60:
+        assert len({tuple(row) for row in together.tolist()}) == 3  # where it stands counts
 
 
 def test_floors_are_small() -> None:

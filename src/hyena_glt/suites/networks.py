@@ -211,7 +211,8 @@ def build_floor(
     Byte pairs are learned on ``sequences``. Raises MissingExtraError for them without tokenizers.
 
     A CNN that answers for sequences takes the maximum over all places, since a motif may stand at
-    any; with classes of bases, tracks and pairs there is nothing to choose.
+    any, or weighs its own places where the task pools by place; with classes of bases, tracks and
+    pairs there is nothing to choose.
     """
     torch.manual_seed(seed)
     if kind == "transformer":
@@ -220,10 +221,20 @@ def build_floor(
         body = TokenTransformer(_tokenizer(kind, letters, sequences))
         return FloorNetwork(body, TokenTransformer.width, task, answers)
     if task.kind in ("classification", "multilabel", "regression"):
-        task = task.model_copy(update={"pooling": PoolingConfig(kind="max")})
+        task = task.model_copy(update={"pooling": _cnn_pooling(task.pooling)})
     each_base = task.kind in ("bases", "signal")
     convolutions = Convolutions(letters, pooled=not each_base)
     return FloorNetwork(convolutions, Convolutions.width, task, answers)
+
+
+def _cnn_pooling(asked: PoolingConfig) -> PoolingConfig:
+    """Return what a CNN pools with where a task asks for ``asked``."""
+    if asked.length_bp is None:
+        return PoolingConfig(kind="max")
+    places = asked.length_bp + 1  # BOS
+    for _ in _CNN_TAPS:
+        places = -(-places // 2)
+    return PoolingConfig(kind="aligned", length_bp=places)
 
 
 def _tokenizer(
