@@ -15,7 +15,7 @@ in benchmarks/results/tasks.json right away. The data folder is $HYENA_GLT_DATA 
 import argparse
 import json
 import re
-import subprocess
+import runpy
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -188,16 +188,23 @@ def set_of(cell: Cell, work: Path) -> tuple[SuiteConfig, SetConfig]:
 
 
 def zero_shot(cell: Cell, here: Place) -> dict[str, Any]:
-    """Return how a pretrained network ranks variants whose labels it never saw."""
-    script = ROOT / "scripts" / "brca1_sge.py"
-    asked = [str(here.checkpoint(cell.start)), "--data", str(data_folder())]
-    asked += ["--window-bp", str(ZERO_SHOT_WINDOW_BP), "--both-strands"]
-    done = subprocess.run(
-        [sys.executable, str(script), *asked], capture_output=True, text=True, check=False
+    """Return how a pretrained network ranks variants whose labels it never saw.
+
+    Raises AbsentError where the variants aren't there.
+    """
+    script = runpy.run_path(str(ROOT / "scripts" / "brca1_sge.py"), run_name="brca1_sge")
+    for name in (script["FASTA"], script["TABLE"]):
+        path = data_folder() / "brca1_sge" / name
+        if not path.is_file():
+            raise AbsentError(f"{path} is absent")
+    asked = argparse.Namespace(
+        checkpoint=here.checkpoint(cell.start),
+        data=data_folder(),
+        window_bp=ZERO_SHOT_WINDOW_BP,
+        both_strands=True,
+        device="cpu",
     )
-    if done.returncode:
-        raise PlanError(f"{cell.name}: {done.stderr.strip() or 'failed without a word'}")
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = script["report"](asked)
     return found
 
 
