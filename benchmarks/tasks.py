@@ -17,12 +17,12 @@ import json
 import re
 import runpy
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from answering.genes import gene_suite
+from answering.genes import FILES, gene_suite
 from answering.page import page_text
 from answering.plan import (
     BASES_A_RUN,
@@ -124,16 +124,24 @@ def pretrain(cell: Cell, here: Place) -> dict[str, Any] | None:
     }
 
 
+def check_present(names: Sequence[str]) -> None:
+    """Raise AbsentError at the first file that isn't in the data folder."""
+    for name in names:
+        if not (data_folder() / name).exists():
+            raise AbsentError(f"{data_folder() / name} is absent")
+
+
 def answer_set(cell: Cell, here: Place, minutes: float | None) -> dict[str, Any] | None:
     """Answer one set from one start, with all seeds; None where time or a signal ended it.
 
     Raises AbsentError where the set's files aren't there, PlanError where a seed of ours failed.
     """
     out = here.folder(cell)
+    if cell.kind == "genes":
+        check_present(FILES)
     suite, each = set_of(cell, here.work)
-    absent = absent_files(each, data_folder())
-    if absent:
-        raise AbsentError(f"{data_folder() / absent[0]} is absent")
+    if cell.kind != "genes":
+        check_present(absent_files(each, data_folder()))
     folds = getattr(each.split, "folds", None)
     seeds = SEEDS if folds is None else folds
     of_bases = each.task.kind == "bases"
@@ -193,10 +201,7 @@ def zero_shot(cell: Cell, here: Place) -> dict[str, Any]:
     Raises AbsentError where the variants aren't there.
     """
     script = runpy.run_path(str(ROOT / "scripts" / "brca1_sge.py"), run_name="brca1_sge")
-    for name in (script["FASTA"], script["TABLE"]):
-        path = data_folder() / "brca1_sge" / name
-        if not path.is_file():
-            raise AbsentError(f"{path} is absent")
+    check_present([f"brca1_sge/{script[name]}" for name in ("FASTA", "TABLE")])
     asked = argparse.Namespace(
         checkpoint=here.checkpoint(cell.start),
         data=data_folder(),

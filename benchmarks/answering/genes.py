@@ -17,6 +17,7 @@ from hyena_glt.io.gff import Feature, read_features
 ECOLI = "ecoli_k12/GCF_000005845.2_ASM584v2_genomic"
 YEAST = "yeast_r64/Saccharomyces_cerevisiae.R64-1-1.dna.toplevel.fa.gz"
 YEAST_GENES = "yeast_r64/sacCer3_ares_v15.gtf.gz"
+FILES = (f"{ECOLI}.fna.gz", f"{ECOLI}.gff.gz", YEAST, YEAST_GENES)
 GUARD_BP = 10_000
 WINDOW_BP = 1000
 _PARTNER = str.maketrans("ACGT", "TGCA")

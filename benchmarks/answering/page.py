@@ -36,8 +36,11 @@ class Column(NamedTuple):
     cells: list[Mapping[str, Any]]
 
     def scores(self, metric: str, of: str = "metrics") -> list[float | None]:
-        """Return a metric of each seed; ``of`` is metrics, validation or without_leaked."""
-        return [(cell[of] or {}).get(metric) for cell in self.cells]
+        """Return a metric of each seed; ``of`` is metrics, validation or without_leaked.
+
+        A seed whose test part has no leaked rows has its figure of all rows.
+        """
+        return [(cell[of] or cell["metrics"]).get(metric) for cell in self.cells]
 
     def shown(self, metric: str, of: str = "metrics") -> str:
         """Return the mean with its interval over seeds, or why there is none."""
@@ -132,20 +135,20 @@ def _verdict(done: Done, suite: str, name: str, metric: str) -> Iterator[str]:
     columns = columns_of(done, suite, name)
     best = _chosen({start: columns[start] for start in OURS}, metric)
     yield "" if elsewhere is None else f"{elsewhere:.3f}"
-    if best is None:
-        yield from (NOT_RUN, NOT_RUN, "" if goal is None else f"{goal:.3f}")
-        yield "" if goal is None else NOT_RUN
+    shown_goal = "" if goal is None else f"{goal:.3f}"
+    # Judged when all that is planned has been run: a start that is left may be the better one.
+    waits = [name for name, column in columns.items() if column.planned and not column.cells]
+    if best is None or waits:
+        ours = NOT_RUN if best is None else f"{columns[best].shown(metric)} `{best}` so far"
+        yield from (ours, NOT_RUN, shown_goal, NOT_RUN if shown_goal else "")
         return
     yield f"{columns[best].shown(metric)} `{best}`"
     found = seed_interval(np.array(_known(columns[best].scores(metric)), np.float64))
     known = (_known(columns[floor].scores(metric)) for floor in FLOORS)
     floors = [float(np.mean(scores)) for scores in known if scores]
-    highest = max([*([] if elsewhere is None else [elsewhere]), *floors], default=None)
-    if highest is None:
-        yield NOT_RUN
-    else:
-        yield "yes" if found.low > highest else "no" if found.value <= highest else "not surely"
-    yield "" if goal is None else f"{goal:.3f}"
+    highest = max([*([] if elsewhere is None else [elsewhere]), *floors])
+    yield "yes" if found.low > highest else "no" if found.value <= highest else "not surely"
+    yield shown_goal
     yield "" if goal is None else "yes" if found.value >= goal else "**missed**"
 
 
@@ -190,8 +193,12 @@ def _suite(done: Done, suite: str) -> str:
 
 
 def _difference(ours: Column, other: Column, metric: str) -> str:
-    pairs = zip(ours.scores(metric), other.scores(metric), strict=False)
-    found = [a - b for a, b in pairs if a is not None and b is not None]
+    theirs = {cell["seed"]: cell["metrics"].get(metric) for cell in other.cells}
+    found: list[float | None] = []
+    for cell in ours.cells:
+        if cell["seed"] in theirs:
+            one, two = cell["metrics"].get(metric), theirs[cell["seed"]]
+            found.append(None if one is None or two is None else one - two)
     return _spread(found, ours.planned and other.planned)
 
 

@@ -134,22 +134,43 @@ def test_goals_are_reached_or_missed_by_the_start_that_validation_chose() -> Non
     about: dict[str, Any] = {"metric": "mcc", "not_run": []}
     better = [cell("ours", seed, 0.69 + 0.001 * seed) for seed in range(3)]
     worse = [{**cell("ours", 0, 0.9), "validation": {"mcc": 0.1}}]
+    floors = {**about, "cells": [cell("kmer", seed, 0.62) for seed in range(3)]}
     done = {
-        "gue/floors/tf/0": {**about, "cells": [cell("kmer", 0, 0.62)]},
+        "gue/floors/tf/0": floors,
         "gue/scratch/tf/0": {**about, "cells": better},
         "gue/causal/tf/0": {**about, "cells": worse},
+        "gue/bidirectional/tf/0": {**about, "cells": worse},
+        "gue/floors/tf/1": floors,
         "gue/scratch/tf/1": {**about, "cells": [cell("ours", 0, 0.7)]},
+        "gue/floors/tf/2": floors,
+        **{f"gue/{start}/tf/2": {**about, "cells": worse} for start in STARTS[1:]},
     }
     text = page_text(make_plan(), done)
     assert row_of(text, "| `gue/tf/0` |") == (
         "| `gue/tf/0` | mcc | 0.647 | 0.691 [0.689, 0.693] (3) `scratch` | yes | 0.670 | yes |"
     )
+    # Two starts are left: nothing is reached or missed yet.
     assert row_of(text, "| `gue/tf/1` |") == (
-        "| `gue/tf/1` | mcc | 0.692 | 0.700 (1) `scratch` | not surely | 0.711 | **missed** |"
+        "| `gue/tf/1` | mcc | 0.692 | 0.700 (1) `scratch` so far | not run | 0.711 | not run |"
+    )
+    assert row_of(text, "| `gue/tf/2` |") == (
+        "| `gue/tf/2` | mcc | 0.584 | 0.900 (1) `scratch` | not surely | 0.615 | yes |"
     )
     assert row_of(text, "| `other/mpsa` |") == (
         "| `other/mpsa` | pearson | 0.436 | not run | not run |  |  |"
     )
+    missed = {name: {**about, "cells": [cell("ours", 0, 0.6)]} for name in done if "tf/2" in name}
+    row = row_of(
+        page_text(make_plan(), {**done, **missed, "gue/floors/tf/2": floors}), "| `gue/tf/2` |"
+    )
+    assert row.endswith("| no | 0.615 | **missed** |")
+
+
+def test_without_leaked_rows_a_fold_that_has_none_counts_whole() -> None:
+    clean = {**cell("ours", 1, 0.9), "leaked_rows": 0, "without_leaked": None}
+    leaky = {**cell("ours", 0, 0.9), "leaked_rows": 3, "without_leaked": {"mcc": 0.5}}
+    done = {"gue/scratch/tf/0": {"metric": "mcc", "not_run": [], "cells": [leaky, clean]}}
+    assert "| 0.700 [" in row_of(page_text(make_plan(), done), "| `tf/0` | 3 |")
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,8 @@ def test_a_table_without_labels_is_predicted_by_its_names(run: Run, folder: Path
     assert shown.exit_code == 0, shown.stderr
     names = [line.split("\t")[0] for line in (folder / "p.tsv").read_text().splitlines()]
     assert names == ["name", "first", "second"]
+    shown = run(*command, *columns, "--alternative", "id", "--out", str(folder / "a.tsv"))
+    assert "--alternative has no effect" in shown.stderr
     shown = run(*command, "--out", str(folder / "q.tsv"))
     assert shown.exit_code == 1
     assert "dna" in shown.stderr

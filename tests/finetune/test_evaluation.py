@@ -121,8 +121,8 @@ def test_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_segments_run_over_windows_that_follow_one_another() -> None:
-    def row(name: str, contig: str | None = "chr1") -> Row:
-        return Row(name, np.zeros(1, np.uint8), None, None, name, contig)
+    def row(name: str, contig: str | None = "chr1", file: str = "g.gff") -> Row:
+        return Row(name, np.zeros(1, np.uint8), None, None, f"{file}: {name}", contig)
 
     rows = [
         row("chr1:20-30(+)"),
@@ -132,9 +132,11 @@ def test_segments_run_over_windows_that_follow_one_another() -> None:
         row("chr1:30-40(-)"),  # read the other way round
         row("row7", None),
         row("chr1:31-40(+)"),  # a base is missing before it
+        row("chr1:10-20(+)", file="other.gff"),  # of another genome
+        row("chr1:10-20(+)"),  # a second time
     ]
     found = stretches(rows)
-    assert sorted(map(tuple, found)) == [(1, 3, 0), (2,), (4,), (5,), (6,)]
+    assert sorted(map(tuple, found)) == [(1, 3, 0), (2,), (4,), (5,), (6,), (7,), (8,)]
 
 
 def test_bases_have_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,15 @@ def test_singular_values_come_to_about_one_and_vectors_stay(
     assert (inside - diagonal.diag()).abs().max() < 1e-9
 
 
+def test_a_step_inside_autocast_is_as_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(muon, "has_bf16_units", lambda device: False)
+    matrices = [torch.randn(12, 7, generator=torch.Generator().manual_seed(1))]
+    plain, _ = moved(Muon, matrices, {})
+    with torch.autocast("cpu", torch.bfloat16):
+        inside, _ = moved(Muon, matrices, {})
+    assert torch.equal(plain[0], inside[0])
+
+
 def test_a_gradient_of_zeros_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(muon, "has_bf16_units", lambda device: False)
     parameter = torch.nn.Parameter(torch.ones(3, 4))

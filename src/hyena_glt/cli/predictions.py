@@ -10,7 +10,7 @@ from hyena_glt.config.examples import (
     NoLabelConfig,
     TableSourceConfig,
 )
-from hyena_glt.config.tasks import BasesTaskConfig, SignalTaskConfig
+from hyena_glt.config.tasks import BasesTaskConfig, PairTaskConfig, SignalTaskConfig
 from hyena_glt.data.examples import guess_dataset
 from hyena_glt.errors import RecipeError
 from hyena_glt.finetune.predict import Predictor, predict
@@ -33,6 +33,10 @@ def write_predictions(
 ) -> int:
     """Write a table of the answers to the sequences at ``paths``; return how many there were."""
     predictor = Predictor(checkpoints, device)
+    if alternative is not None and not isinstance(predictor.task, PairTaskConfig):
+        raise RecipeError(
+            f"--alternative has no effect: {checkpoints[0]} answers for one sequence each"
+        )
     columns: dict[str, type | str] = {"name": str}
     per_base = isinstance(predictor.task, BasesTaskConfig)
     if per_base or isinstance(predictor.task, SignalTaskConfig):

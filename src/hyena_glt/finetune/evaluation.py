@@ -379,25 +379,28 @@ def _in_detail(
 
 
 def stretches(rows: Sequence[Row]) -> list[list[int]]:
-    """Return the numbers of rows that follow one another on a contig, each once.
+    """Return the numbers of rows that follow one another on a contig of one file, each row once.
 
-    A row by itself is one that has no place there, or that is read from the other strand.
+    A row by itself is one that has no place there, that is read from the other strand, or beside
+    which no other begins.
     """
-    placed: list[tuple[str, int, int, int]] = []
+    placed: list[tuple[str, str, int, int, int]] = []
     runs: list[list[int]] = []
     for number, row in enumerate(rows):
         place = None if row.contig is None else _PLACE.fullmatch(row.name)
         if place is None or row.contig is None:
             runs.append([number])
         else:
-            placed.append((row.contig, int(place[1]), int(place[2]), number))
-    behind: tuple[str, int] | None = None
-    for contig, start, end, number in sorted(placed):
-        if (contig, start) == behind:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-        behind = contig, end
+            file = row.where.partition(": ")[0]
+            placed.append((file, row.contig, int(place[1]), int(place[2]), number))
+    ending: dict[tuple[str, str, int], list[int]] = {}
+    for file, contig, start, end, number in sorted(placed):
+        run = ending.pop((file, contig, start), None)
+        if run is None:
+            run = []
+            runs.append(run)
+        run.append(number)
+        ending.setdefault((file, contig, end), run)
     return runs
 
 

@@ -34,8 +34,9 @@ def fir(
     """Convolve ``x`` with ``h``, each of whose G filters serves D / G channels in a row.
 
     The form is what :mod:`hyena_glt.ops.kernels` chooses. ``ahead`` goes with whole rows, where
-    there is no ``past``.
+    there is no ``past``. Gradients of gradients are there in some forms alone.
     """
+    assert past is None or ahead == 0, "taps ahead see whole rows"
     dim, length = x_BDL.shape[1:]
     if past is None and max(ahead, h_GW.shape[1] - 1 - ahead) >= length:
         # Taps that reach beyond the row from all of its positions meet zeros alone.
@@ -51,7 +52,6 @@ def fir(
     # The zeros around a whole row are put on inside, where no gradient is spent on them.
     around = (width - 1 - ahead, ahead)
     if past is not None:
-        assert ahead == 0, "taps ahead see whole rows"
         x_BDL, around = torch.cat([past, x_BDL], 2), (0, 0)
     if form == "step":
         exact = torch.promote_types(x_BDL.dtype, torch.float32)

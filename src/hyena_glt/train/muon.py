@@ -53,7 +53,10 @@ class Muon(torch.optim.Muon):
         average = state["momentum_buffer"]
         average.lerp_(gradient, 1 - group["momentum"])
         update = gradient.lerp(average, group["momentum"]) if group["nesterov"] else average
-        update = orthogonalised(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        with torch.autocast(matrix.device.type, enabled=False):  # a step in bf16 is around it
+            update = orthogonalised(
+                update, group["ns_coefficients"], group["ns_steps"], group["eps"]
+            )
         rows, columns = matrix.shape
         rate = group["lr"] * math.sqrt(max(1, rows / columns))
         matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)

@@ -203,8 +203,8 @@ def test_validation_of_files_is_drawn_by_whole_groups() -> None:
         sides.setdefault(name, set()).add(part)
     assert all(len(side - {TEST}) == 1 for side in sides.values())
     assert 1 <= sum(1 in side for side in sides.values()) <= 2
-    some = [None, *groups[1:]]
-    with pytest.raises(RecipeError, match=r"example 0 .*has no group"):
+    some = [*groups[:2], None, *groups[3:]]
+    with pytest.raises(RecipeError, match=r"example 2 .*one of 1 of 60 for train, has no group"):
         assign(80, given=given, groups=some, by="file", validation=0.2)
 
 

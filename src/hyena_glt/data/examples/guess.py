@@ -73,7 +73,7 @@ def guess_dataset(
     for table in tables:
         table["label"] = _label(kind, columns)
         table.update(sequence=sequence, split=split, group=group, contig=contig)
-    said = any(_says_its_part(source) for source in sources)
+    said = labelled and any(_says_its_part(source) for source in sources)
     if said and split is None and not all(_says_its_part(source) for source in sources):
         silent = next(source["path"] for source in sources if not _says_its_part(source))
         raise RecipeError(

@@ -197,9 +197,9 @@ def _check_bins(rows: Rows, lengths: Int64[np.ndarray, " R"], augment: Augment) 
     if len(short) and (augment.reverse_complement or augment.shift_bp):
         row = rows[int(short[0])]
         raise RecipeError(
-            f"{row.where}: found {len(row.sequence)} bp, which aren't whole bins of "
-            f"{augment.bin_bp} bp, as {len(short) - 1} more aren't: turned or moved, their bins "
-            "would lie elsewhere; drop such examples with quality.min_bp (window_bp), or leave "
+            f"{row.where}: found {len(row.sequence)} bp, the first of {len(short)} examples that "
+            f"aren't whole bins of {augment.bin_bp} bp: turned or moved, their bins would lie "
+            "elsewhere; drop such examples with quality.min_bp (window_bp), or leave "
             "augment.reverse_complement and augment.shift_bp at 0"
         )
 

@@ -245,6 +245,13 @@ def _by_file(
         shares = ((VALIDATION, config.validation),)
         held = [groups[row] for row in train.tolist()]
         if any(name is not None for name in held):
+            if None in held:
+                raise RecipeError(
+                    f"dataset.split: example {train[held.index(None)]} (from 0), one of "
+                    f"{held.count(None)} of {len(held)} for train, has no group and others have; "
+                    "validation is drawn by whole groups: give each source a column of groups, or "
+                    "none"
+                )
             drawn = _by_share("group", shares, *_kept_together("group", seed, held, None))
         else:
             drawn = _by_random(shares, seed, np.arange(len(train)), len(train))
