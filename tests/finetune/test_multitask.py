@@ -282,6 +282,7 @@ def test_a_metric_of_one_task_chooses(folder: Path, tmp_path: Path) -> None:
         ("loss", float("inf"), 9.0, True),
     ],
 )
+@pytest.mark.filterwarnings("ignore:validation. .* isn't defined:RuntimeWarning")
 def test_what_is_better(metric: str, before: float, after: float, better: bool) -> None:
     best = BestEpoch(metric, multitask.is_lower_better_of_task(metric), None)
     assert best.offer({metric: before})
