@@ -26,7 +26,6 @@ from hyena_glt.config.examples import (
     DatasetConfig,
     ExamplesConfig,
     FoldsSplitConfig,
-    MultiLabelConfig,
     Part,
     RandomSplitConfig,
     RecordsSourceConfig,
@@ -48,7 +47,7 @@ from hyena_glt.data.examples.leaks import Compared, leaks_of, warnings_of
 from hyena_glt.data.examples.quality import DUPLICATE, check_letters, reasons, why_dropped
 from hyena_glt.data.examples.shard import batch_of, sorted_classes
 from hyena_glt.data.examples.sketch import cluster_names
-from hyena_glt.data.examples.split import PARTS, assign_parts
+from hyena_glt.data.examples.split import PARTS, assign_parts, check_columns
 from hyena_glt.data.genome import BUILTIN, builtin_path, file_sha256
 from hyena_glt.errors import RecipeError, SequenceError, SequenceFileError, StorageError
 from hyena_glt.io import replacing_file
@@ -463,7 +462,7 @@ def _finished(
     with replacing_file(job.out / PARTS_FILE) as aside, aside.open("wb") as file:
         np.save(file, parts)
     counts, classes = _counted(job, shards, parts)
-    _check_columns(job.config, classes)
+    check_columns(job.config.sources, classes)
     return Manifest(
         hyena_glt=version("hyena-glt"),
         config=job.config,
@@ -515,19 +514,6 @@ def _compared(job: _Job, shards: Sequence[Shard]) -> _Likeness:
     hashes, linked = compared.result()
     assert linked is not None, "similar ones are asked for"
     return hashes, linked
-
-
-def _check_columns(config: DatasetConfig, classes: Sequence[str]) -> None:
-    """Raise RecipeError for a column of a class that no example is of."""
-    for source in config.sources:
-        label = getattr(source, "label", None)
-        columns = label.columns if isinstance(label, MultiLabelConfig) else None
-        for column in columns or ():
-            if column not in classes:
-                raise RecipeError(
-                    f"column {column!r}: holds 1 in no example that was kept, so that nothing can "
-                    "be learned of the class; leave the column out"
-                )
 
 
 def _counted(

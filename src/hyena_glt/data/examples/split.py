@@ -10,9 +10,11 @@ from jaxtyping import Bool, Int64, UInt8
 
 from hyena_glt.config.examples import (
     ChromosomeSplitConfig,
+    ExamplesConfig,
     ExamplesSplitConfig,
     FileSplitConfig,
     FoldsSplitConfig,
+    MultiLabelConfig,
     Part,
 )
 from hyena_glt.data.examples.sketch import mix64
@@ -82,6 +84,19 @@ def missing_classes(
         PARTS[part]: sorted(seen[part] - seen[TRAIN]) for part in (VALIDATION, TEST)
     }
     return {part: classes for part, classes in missing.items() if classes}
+
+
+def check_columns(sources: Sequence[ExamplesConfig], classes: Sequence[str]) -> None:
+    """Raise RecipeError for a column of a class that no example is of."""
+    for source in sources:
+        label = getattr(source, "label", None)
+        columns = label.columns if isinstance(label, MultiLabelConfig) else None
+        for column in columns or ():
+            if column not in classes:
+                raise RecipeError(
+                    f"column {column!r}: holds 1 in no example that was kept, so that nothing can "
+                    "be learned of the class; leave the column out"
+                )
 
 
 def _classes_of(label: Label) -> set[str]:
