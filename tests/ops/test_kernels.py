@@ -35,11 +35,21 @@ def test_narrow_filters_over_long_rows_stay_in_the_cache() -> None:
     assert fir_form(7, 1 << 20, "cuda", FP32, compiled=False) == "library"
 
 
-def test_rows_of_a_few_patches_are_one_small_matrix_in_fp32() -> None:
+def test_gradients_of_rows_of_a_few_patches_are_those_of_one_small_matrix_in_fp32() -> None:
     for taps in (7, 128):
-        assert fir_form(taps, 24, "cpu", FP32, compiled=False) == "toeplitz"
-        assert fir_form(taps, 25, "cpu", FP32, compiled=False) == "library"
-        assert fir_form(taps, 24, "cuda", FP32, compiled=False) == "library"
+        assert fir_form(taps, 24, "cpu", FP32, compiled=False, learns=True) == "toeplitz"
+        assert fir_form(taps, 25, "cpu", FP32, compiled=False, learns=True) == "library"
+        assert fir_form(taps, 24, "cuda", FP32, compiled=False, learns=True) == "library"
+        assert fir_form(taps, 24, "cpu", FP32, compiled=False) == "library"
+
+
+@pytest.mark.parametrize("length", [5, 24, 101])
+def test_an_answer_has_the_same_digits_in_any_batch(length: int) -> None:
+    x, h = torch.randn(33, 12, length), torch.randn(3, 9)
+    with torch.no_grad():
+        whole = fir(x, h, None, 2)
+        for rows in (1, 2, 7):
+            assert torch.equal(fir(x[:rows], h, None, 2), whole[:rows])
 
 
 def test_a_form_can_be_asked_for_and_no_other_runs() -> None:

@@ -44,7 +44,9 @@ def fir(
         h_GW, ahead = h_GW[:, first : ahead + length], ahead - first
     groups, width = h_GW.shape
     compiled = torch.compiler.is_compiling()
-    form = fir_form(width, length, x_BDL.device.type, x_BDL.dtype, compiled)
+    learns = not compiled and torch.is_grad_enabled()
+    learns = learns and (x_BDL.requires_grad or h_GW.requires_grad)
+    form = fir_form(width, length, x_BDL.device.type, x_BDL.dtype, compiled, learns)
     if past is not None:
         past = past.to(x_BDL.dtype)
     if form == "taps":

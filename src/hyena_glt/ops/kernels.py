@@ -36,20 +36,27 @@ _FUSED_TAPS = 16
 # Long rows of many channels leave a CPU's cache, where the library's narrow filter goes slowly.
 _CACHED_LEAST_LENGTH = {torch.bfloat16: 8192, torch.float32: 2048}
 _CUDA_LEAST_LENGTH = 4096
-# A row of a few patches is one small matrix: in fp32 too quicker than the library's gradients
-# (AVX2, 9 to 25 positions, by hand; shorter than what the benchmark measures).
+# Gradients of a row of a few patches: one small matrix is quicker than the library, in fp32 too
+# (AVX2, 9 to 25 positions, by hand; shorter than what the benchmark measures). Answers alone are
+# left to the library, whose digits don't depend on how many rows there are.
 _SHORT_ROW = 24
 
 
-def fir_form(width: int, length: int, device: str, dtype: torch.dtype, compiled: bool) -> str:
-    """Return the form of a convolution with ``width`` taps over ``length`` positions."""
+def fir_form(
+    width: int, length: int, device: str, dtype: torch.dtype, compiled: bool, learns: bool = False
+) -> str:
+    """Return the form of a convolution with ``width`` taps over ``length`` positions.
+
+    ``learns`` says whether it will be asked for gradients.
+    """
     if (told := _told.get("fir")) is not None:
         return told
     if length == 1 and not compiled:
         return "step"
     if compiled and width <= _FUSED_TAPS:
         return "taps"
-    if device == "cpu" and dtype == torch.float32 and length <= _SHORT_ROW and not compiled:
+    short = device == "cpu" and dtype == torch.float32 and length <= _SHORT_ROW
+    if short and learns and not compiled:
         return "toeplitz"
     if device == "cpu" and width <= _FUSED_TAPS:
         return "cached" if length >= _CACHED_LEAST_LENGTH.get(dtype, length + 1) else "library"
