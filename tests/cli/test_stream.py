@@ -459,6 +459,7 @@ def test_an_output_that_can_not_be_written_is_refused_before_any_work(
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_finished_run_whose_files_are_gone_is_called_damaged(
     run: Run, checkpoint: Path, genome: Path, tmp_path: Path
 ) -> None:
