@@ -43,8 +43,6 @@ class Muon(torch.optim.Muon):
 
     def _move(self, matrix: Tensor, group: dict[str, Any]) -> None:
         """Move one matrix as torch.optim.Muon does, but for the precision."""
-        if group["adjust_lr_fn"] not in (None, "original"):
-            raise NotImplementedError(f"adjust_lr_fn {group['adjust_lr_fn']}; expected 'original'")
         gradient = matrix.grad
         assert gradient is not None
         state = self.state[matrix]
@@ -58,8 +56,11 @@ class Muon(torch.optim.Muon):
                 update, group["ns_coefficients"], group["ns_steps"], group["eps"]
             )
         rows, columns = matrix.shape
-        rate = group["lr"] * math.sqrt(max(1, rows / columns))
-        matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
+        scale = math.sqrt(max(1, rows / columns))
+        if group["adjust_lr_fn"] == "match_rms_adamw":
+            scale = 0.2 * math.sqrt(max(rows, columns))  # Liu et al. 2025, arXiv:2502.16982
+        matrix.mul_(1 - group["lr"] * group["weight_decay"])
+        matrix.add_(update, alpha=-group["lr"] * scale)
 
 
 def orthogonalised(
