@@ -43,9 +43,10 @@ def test_gradients_of_rows_of_a_few_patches_are_those_of_one_small_matrix_in_fp3
         assert fir_form(taps, 24, "cpu", FP32, compiled=False) == "library"
 
 
-@pytest.mark.parametrize("length", [5, 24, 101])
+@pytest.mark.parametrize("length", [17, 24, 101])
 def test_an_answer_has_the_same_digits_in_any_batch(length: int) -> None:
-    x, h = torch.randn(33, 12, length), torch.randn(3, 9)
+    # One filter a channel: there the matrix form's digits do change with the rows.
+    x, h = torch.randn(33, 12, length), torch.randn(12, 9)
     with torch.no_grad():
         whole = fir(x, h, None, 2)
         for rows in (1, 2, 7):
