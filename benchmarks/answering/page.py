@@ -170,9 +170,8 @@ def _pretraining(done: Done) -> str:
         if about is None:
             rows.append([f"`{start}`", *[NOT_RUN] * 4])
             continue
-        found = [about["validation_bits_per_base"], about["training_bases"], about["training_s"]]
-        found.append(about["parameters"] - about["table_parameters"])
-        rows.append([f"`{start}`", *map(_number, found)])
+        keys = ("validation_bits_per_base", "training_bases", "training_s", "parameters")
+        rows.append([f"`{start}`", *(_number(about[key]) for key in keys)])
     head = ["network", "validation, bits per base", "bases", "seconds", "parameters besides tables"]
     return _markdown(head, rows) + (
         "\n\nBits of a masked base, of `bidirectional`, are another thing than those of a next one."

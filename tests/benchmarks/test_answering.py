@@ -112,6 +112,13 @@ def row_of(text: str, begins: str) -> str:
     return row
 
 
+def test_what_is_pretrained_shows_its_parameters_besides_tables() -> None:
+    found = {"validation_bits_per_base": 1.9, "training_bases": 30_000_000, "training_s": 90.0}
+    done = {"pretrain/causal": {**found, "parameters": 600_000, "table_parameters": 5_000_000}}
+    row = row_of(page_text(make_plan(), done), "| `causal` | 1.9")
+    assert row == "| `causal` | 1.9000 | 30,000,000 | 90.0000 | 600,000 |"
+
+
 def test_a_set_shows_its_starts_and_what_pretraining_gives() -> None:
     about: dict[str, Any] = {"metric": "mcc", "not_run": []}
     refused = [{"contender": "onehot", "seed": 0, "reason": "of several lengths"}]
