@@ -2,6 +2,7 @@
 
     python benchmarks/decode.py              # up to 100 kb, a minute
     python benchmarks/decode.py --long       # up to 1 Mb, a quarter of an hour
+    python benchmarks/decode.py --long --device cuda
 
 Prints JSON, which ``--out`` keeps; a run that was stopped goes on with it. The patched network
 carries its state, after a prompt read in pieces; rows of a batch close their patches in turns. The
@@ -14,7 +15,6 @@ where they don't.
 
 import argparse
 import os
-import time
 from functools import partial
 from statistics import median
 from typing import Any
@@ -27,6 +27,7 @@ from measuring.kept import Cells, add_out
 from measuring.machine import here
 from peers import build_contender, size_of, wake
 from peers.decoding import Cached, Decoder, Stepped, difference_of_steps, states_at
+from peers.matrices import now_s
 from peers.transformer import Transformer
 
 from hyena_glt.model import HyenaGLT
@@ -44,9 +45,9 @@ LONG["cache_gib"] = 12
 
 def seconds(decoder: Decoder) -> float:
     """Return the time of a block."""
-    start_s = time.perf_counter()
+    start_s = now_s(decoder.device)
     decoder.block(STEPS)
-    return time.perf_counter() - start_s
+    return now_s(decoder.device) - start_s
 
 
 def by_position(
@@ -108,7 +109,7 @@ def measure_batch(
     return {"places": places, "last_position_over_first": ratio}
 
 
-def measure(form: dict[str, Any], cells: Cells) -> dict[str, Any]:
+def measure(form: dict[str, Any], cells: Cells, device: str) -> dict[str, Any]:
     """Return the comparison at every position and batch."""
     torch.manual_seed(0)
     network, transformer = build_contender("patched", 1), build_contender("transformer", 1)
@@ -116,6 +117,7 @@ def measure(form: dict[str, Any], cells: Cells) -> dict[str, Any]:
     assert isinstance(transformer, Transformer)
     for contender in (network, transformer):
         wake(contender.eval())
+        contender.to(device)
     batches = {
         batch: cells.cell(
             f"{batch} rows", partial(measure_batch, network, transformer, batch, form)
@@ -148,6 +150,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Bases decoded a second, position by position.")
     parser.add_argument("--long", action="store_true", help="up to 1 Mb")
     parser.add_argument("--cache-gib", type=float, help="largest cache of the Transformer")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=THREADS, help="cores that compute")
     add_out(parser)
     return parser.parse_args()
@@ -166,10 +169,10 @@ def main() -> int:
         "threads": arguments.threads,
         "steps_a_block": STEPS,
         "rounds": form["rounds"],
-        "machine": here(),
+        "machine": here(arguments.device),
     }
     cells = Cells(arguments.out, about)
-    found = cells.show(measure(form, cells))
+    found = cells.show(measure(form, cells, arguments.device))
     return int(max(found["largest_difference"].values()) > MOST_DIFFERENCE)
 
 

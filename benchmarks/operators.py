@@ -2,9 +2,13 @@
 
     python benchmarks/operators.py                     # 1 kb to 64 kb in fp32
     python benchmarks/operators.py --long              # to 1 Mb, fp32 and bf16
+    python benchmarks/operators.py --device cuda       # 1 kb to 64 kb in bf16, half a minute
 
 Prints JSON, which ``--out`` keeps; a run that was stopped goes on with it. One row, 256 channels,
-one thread; contenders take turns and medians are compared. Two groups:
+one thread; contenders take turns and medians are compared. On a GPU as many rows as make 512 k
+positions, which fill it; ``of_copy`` is the rate at which a forward pass that read its input and
+wrote its answer once would move bytes in that time, over the rate of a copy, and ``of_gemm`` the
+rate of its matrix products over that of a large one. Two groups:
 
     convolutions  alone. long: ours (chunked), fft (the filter by outer products of two short
                   tables, which is cheap, and an FFT in fp32), vortex (every exponential of every
@@ -16,13 +20,12 @@ one thread; contenders take turns and medians are compared. Two groups:
 
 Mixers stop at 8 kb (``--long``: attention at 64 kb, hyena2 at 256 kb), vortex at 64 kb, direct at
 1 kb (8 kb). In bf16 an FFT is still in fp32, its input and answer aren't.
-Exits with 1 where the long convolution at the longest length of 64 kb or less takes more than an
-eighth of vortex's time or half of fft's, or half of fft's forward alone.
+On a CPU it exits with 1 where the long convolution at the longest length of 64 kb or less takes
+more than an eighth of vortex's time or half of fft's, or half of fft's forward alone.
 """
 
 import argparse
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from statistics import median
@@ -36,6 +39,7 @@ import torch.nn.functional as F
 from measuring.kept import Cells, add_out
 from measuring.machine import here, precisions_of
 from peers.hyena2 import Hyena2Operator
+from peers.matrices import copy_peak_gb_s, gemm_peak_gflops, now_s, product_gflop
 from torch import Tensor, nn
 
 from hyena_glt.config import MixersConfig, Precision
@@ -46,20 +50,35 @@ DIM = 256
 POLES = 16
 TAPS, GROUP = 128, 16
 HEADS = 4
-SHORT_LENGTHS = (1_024, 8_192, 65_536)
-LONG_LENGTHS = (*SHORT_LENGTHS, 262_144, 1_048_576)
+GPU_POSITIONS = 524_288
 MIXERS = (*"SMLA", "hyena2", "attention")
-SHORT_MOST_LENGTH = {"vortex": 65_536, "direct": 1_024, **dict.fromkeys(MIXERS, 8_192)}
-# Beyond these a contender takes minutes, or more than 24 GiB.
-LONG_MOST_LENGTH = {"vortex": 65_536, "direct": 8_192, "attention": 65_536, "hyena2": 262_144}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-LONG_PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+# Beyond ``most_length`` a contender takes minutes, or more memory than there is.
+SHORT: dict[str, Any] = {
+    "lengths": (1_024, 8_192, 65_536),
+    "precisions": ("fp32",),
+    "rounds": 3,
+    "most_length": {"vortex": 65_536, "direct": 1_024, **dict.fromkeys(MIXERS, 8_192)},
+}
+LONG: dict[str, Any] = {
+    "lengths": (1_024, 8_192, 65_536, 262_144, 1_048_576),
+    "precisions": ("fp32", "bf16"),
+    "rounds": 3,
+    "most_length": {"vortex": 65_536, "direct": 8_192, "attention": 65_536, "hyena2": 262_144},
+}
+GPU: dict[str, Any] = {
+    "lengths": (1_024, 2_048, 8_192, 32_768, 65_536),
+    "precisions": ("bf16",),
+    "rounds": 7,
+    "most_length": {"direct": 0},
+}
 # Relative to the largest value; bf16 has 8 bits.
 MOST_ERROR = {torch.float32: 1e-4, torch.bfloat16: 0.05}
 LEAST_FASTER = {("vortex", "with_gradients"): 8.0, ("fft", "with_gradients"): 2.0}
 LEAST_FASTER["fft", "forward"] = 2.0
 
 Function = Callable[..., Tensor]
+ContendersOf = Callable[[int, int, torch.dtype], Mapping[str, "Contender"]]
 
 
 class Contender(NamedTuple):
@@ -90,9 +109,9 @@ def convolve_tap_by_tap(x: Tensor, log_pole: Tensor, residue: Tensor) -> Tensor:
     return F.conv1d(F.pad(x, (length - 1, 0)), taps, groups=DIM)
 
 
-def long_contenders(length: int, dtype: torch.dtype) -> dict[str, Contender]:
+def long_contenders(rows: int, length: int, dtype: torch.dtype) -> dict[str, Contender]:
     """Return the long convolution's forms."""
-    x = torch.randn(1, DIM, length, dtype=dtype, requires_grad=True)
+    x = torch.randn(rows, DIM, length, dtype=dtype, requires_grad=True)
     log_pole = (-torch.logspace(0, -3.5, POLES).repeat(DIM, 1)).requires_grad_()
     residue = (torch.randn(DIM, POLES) / POLES).requires_grad_()
     inputs = (x, log_pole, residue)
@@ -104,9 +123,9 @@ def long_contenders(length: int, dtype: torch.dtype) -> dict[str, Contender]:
     }
 
 
-def medium_contenders(length: int, dtype: torch.dtype) -> dict[str, Contender]:
+def medium_contenders(rows: int, length: int, dtype: torch.dtype) -> dict[str, Contender]:
     """Return the medium convolution's forms."""
-    x = torch.randn(1, DIM, length, dtype=dtype, requires_grad=True)
+    x = torch.randn(rows, DIM, length, dtype=dtype, requires_grad=True)
     taps = (torch.randn(DIM // GROUP, TAPS) / TAPS**0.5).to(dtype).requires_grad_()
 
     def library(x: Tensor, taps: Tensor) -> Tensor:
@@ -134,15 +153,15 @@ class CausalAttention(nn.Module):
         return torch.as_tensor(self.out(y.transpose(1, 2).flatten(2)))
 
 
-def mixer_contenders(length: int, dtype: torch.dtype) -> dict[str, Contender]:
+def mixer_contenders(rows: int, length: int, dtype: torch.dtype) -> dict[str, Contender]:
     """Return our mixers, the order-2 Hyena operator and attention."""
-    x = torch.randn(1, length, DIM, requires_grad=True)
-    span = Span(torch.arange(length)[None], torch.tensor([length]))
+    x = torch.randn(rows, length, DIM, requires_grad=True)
+    span = Span(torch.arange(length).expand(rows, -1), torch.full((rows,), length))
     bf16 = dtype == torch.bfloat16
 
     def contender(module: nn.Module, *further: Any) -> Contender:
         def run(x: Tensor, *parameters: Tensor) -> Tensor:
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
                 y = module(x, *further)
             return torch.as_tensor(y[0] if isinstance(y, tuple) else y)
 
@@ -160,9 +179,14 @@ def mixer_contenders(length: int, dtype: torch.dtype) -> dict[str, Contender]:
 
 
 def compare(
-    contenders: Mapping[str, Contender], rounds: int, same: bool, dtype: torch.dtype
+    contenders_of: Callable[[], Mapping[str, Contender]],
+    rounds: int,
+    same: bool,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> dict[str, Any]:
     """Return medians of alternating runs, and each contender's time over that of ``ours``."""
+    contenders = contenders_of()
     times: dict[str, dict[str, list[float]]] = {
         name: {"forward": [], "with_gradients": []} for name in contenders
     }
@@ -173,21 +197,38 @@ def compare(
             raise SystemExit(f"contenders disagree by {found['largest_error']:.3g}")
     for _ in range(rounds + 1):
         for name, (function, inputs) in contenders.items():
-            start = time.perf_counter()
+            start_s = now_s(device)
             with torch.no_grad():
                 function(*inputs)
-            middle = time.perf_counter()
+            middle_s = now_s(device)
             y = function(*inputs)
             torch.autograd.grad(y, inputs, torch.ones(y.shape, dtype=y.dtype))
-            times[name]["forward"].append(1e3 * (middle - start))
-            times[name]["with_gradients"].append(1e3 * (time.perf_counter() - middle))
+            times[name]["forward"].append(1e3 * (middle_s - start_s))
+            times[name]["with_gradients"].append(1e3 * (now_s(device) - middle_s))
+            del y
     for name, of in times.items():
-        found[name] = {f"{kind}_ms": round(median(ms[1:]), 2) for kind, ms in of.items()}
+        found[name] = {f"{kind}_ms": round(median(ms[1:]), 3) for kind, ms in of.items()}
         if same and name != "ours":
             for kind, ms in of.items():
                 pairs = zip(ms[1:], times["ours"][kind][1:], strict=True)
                 found[name][f"{kind}_over_ours"] = round(median(a / b for a, b in pairs), 2)
+        if device.type == "cuda":
+            found[name] |= of_ceilings(contenders[name], median(of["forward"][1:]) / 1e3, dtype)
     return found
+
+
+@torch.no_grad()
+def of_ceilings(contender: Contender, forward_s: float, dtype: torch.dtype) -> dict[str, float]:
+    """Return which share of the memory's and of the matrix units' rate a forward pass reaches."""
+    function, inputs = contender
+    x = inputs[0]
+    gb = 2 * x.numel() * dtype.itemsize / 1e9
+    gflop = product_gflop(lambda: function(*inputs))
+    precision: Precision = "bf16" if dtype == torch.bfloat16 else "fp32"
+    return {
+        "of_copy": round(gb / forward_s / copy_peak_gb_s(x.device), 3),
+        "of_gemm": round(gflop / forward_s / gemm_peak_gflops(precision, x.device), 3),
+    }
 
 
 def largest_error(contenders: Mapping[str, Contender]) -> float:
@@ -195,7 +236,8 @@ def largest_error(contenders: Mapping[str, Contender]) -> float:
     results = {}
     for name, (function, inputs) in contenders.items():
         y = function(*inputs)
-        direction = torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(0)
+        direction = torch.randn(y.shape, generator=generator, device="cpu").to(y.device)
         results[name] = [y, *torch.autograd.grad((y * direction).sum(), inputs)]
     return max(
         float(((found - expected).abs().max() / expected.abs().max()).detach())
@@ -210,9 +252,10 @@ def measured(
     rounds: int,
     most: Mapping[str, int],
     cells: Cells,
+    device: torch.device,
 ) -> Iterator[dict[str, Any]]:
     """Yield what was found of each group, length and precision; some stop at ``most``."""
-    groups = (
+    groups: tuple[tuple[str, ContendersOf, bool], ...] = (
         ("long", long_contenders, True),
         ("medium", medium_contenders, True),
         ("mixers", mixer_contenders, False),
@@ -221,22 +264,41 @@ def measured(
         for precision in precisions:
             dtype = PRECISIONS[precision]
             for group, contenders_of, same in groups:
-                contenders = {
-                    name: contender
-                    for name, contender in contenders_of(length, dtype).items()
-                    if length <= most.get(name, length)
-                }
-                if not contenders:
+                if group == "mixers" and all(length > most.get(name, length) for name in MIXERS):
                     continue
-                name = f"{group}, {length} bp, {precision}"
-                found = cells.cell(name, partial(compare, contenders, rounds, same, dtype))
-                yield {"group": group, "length": length, "precision": precision, **found}
+                shape = (rows_at(length, device), length, dtype)
+                taking_part = partial(contenders_until, most, contenders_of, *shape)
+                compared = partial(compare, taking_part, rounds, same, dtype, device)
+                found = cells.cell(f"{group}, {length} bp, {precision}", compared)
+                place = {"group": group, "length": length, "rows": shape[0]}
+                yield {**place, "precision": precision, **found}
+
+
+def contenders_until(
+    most: Mapping[str, int],
+    contenders_of: ContendersOf,
+    rows: int,
+    length: int,
+    dtype: torch.dtype,
+) -> dict[str, Contender]:
+    """Return the contenders that take part at a length."""
+    contenders = contenders_of(rows, length, dtype)
+    return {name: of for name, of in contenders.items() if length <= most.get(name, length)}
+
+
+def rows_at(length: int, device: torch.device) -> int:
+    """Return how many rows are convolved: one on a CPU, as many as fill a GPU."""
+    return 1 if device.type == "cpu" else max(1, GPU_POSITIONS // length)
 
 
 def holds(results: Sequence[Mapping[str, Any]]) -> bool:
     """Return whether the long convolution is as much faster as it should be."""
     longest = max(
-        (r for r in results if r["group"] == "long" and r["length"] <= LONG_MOST_LENGTH["vortex"]),
+        (
+            r
+            for r in results
+            if r["group"] == "long" and r["length"] <= LONG["most_length"]["vortex"]
+        ),
         key=lambda r: (r["precision"] == "fp32", r["length"]),
     )
     return all(
@@ -251,22 +313,25 @@ def main() -> int:
     parser.add_argument("--lengths", nargs="+", type=int)
     parser.add_argument("--precisions", nargs="+", choices=tuple(PRECISIONS))
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     add_out(parser)
     arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    torch.set_default_device(device)
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    lengths = arguments.lengths or (LONG_LENGTHS if arguments.long else SHORT_LENGTHS)
-    precisions = arguments.precisions or precisions_of(
-        LONG_PRECISIONS if arguments.long else ("fp32",)
-    )
-    rounds = arguments.rounds or 3
-    most = LONG_MOST_LENGTH if arguments.long else SHORT_MOST_LENGTH
-    cells = Cells(
-        arguments.out, {"channels": DIM, "threads": 1, "rounds": rounds, "machine": here()}
-    )
-    results = list(measured(lengths, precisions, rounds, most, cells))
+    form = GPU if device.type == "cuda" else LONG if arguments.long else SHORT
+    rounds = arguments.rounds or form["rounds"]
+    about = {"channels": DIM, "threads": 1, "rounds": rounds, "machine": here(arguments.device)}
+    if device.type == "cuda":
+        about["copy_gb_s"] = round(copy_peak_gb_s(device), 1)
+        about["gemm_gflops"] = round(gemm_peak_gflops("bf16", device), 1)
+    cells = Cells(arguments.out, about)
+    lengths = arguments.lengths or form["lengths"]
+    precisions = arguments.precisions or precisions_of(form["precisions"], arguments.device)
+    results = list(measured(lengths, precisions, rounds, form["most_length"], cells, device))
     cells.show({"results": results})
-    return 0 if holds(results) else 1
+    return 0 if device.type == "cuda" or holds(results) else 1
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Held-out bits per base of every contender after the same training: does speed cost quality?
 
     python benchmarks/quality.py                # prints what has been run, and the comparison
-    python benchmarks/quality.py run [--jobs 2] [--only REGEX] [--minutes N]
+    python benchmarks/quality.py run [--jobs 2] [--only REGEX] [--minutes N] [--device cuda]
 
 A cell is a contender, a peak rate and a seed: 2 M bases of E. coli K-12 in windows of 8,192 bp, one
-a step, in fp32 on one thread; AdamW, cosine decay, no weight decay. What is compared is the bits
-per base of the validation region at the end, the mean over seeds, each contender at the better of
-its rates. Finished cells are kept in benchmarks/results/peers_quality.json right away, and a run
-goes on where it was stopped. The data folder is $HYENA_GLT_DATA or ../shared/data. ``--trial
+a step, in fp32 on one thread or a GPU; AdamW, cosine decay, no weight decay. What is compared is
+the bits per base of the validation region at the end, the mean over seeds, each contender at the
+better of its rates. Finished cells are kept in benchmarks/results/peers_quality.json right away,
+and a run goes on where it was stopped. The data folder is $HYENA_GLT_DATA or ../shared/data.
+``--trial
 STEPS`` tries the runs at so many steps: its results stay in runs/.
 """
 
@@ -112,10 +113,10 @@ def recipe_of(rate: str, seed: int, steps: int) -> Recipe:
 class Run:
     """A contender in training, its state kept every few steps."""
 
-    def __init__(self, name: str, recipe: Recipe, steps: int, folder: Path) -> None:
+    def __init__(self, name: str, recipe: Recipe, steps: int, folder: Path, device: str) -> None:
         torch.manual_seed(recipe.seed)
         self.config, self.steps, self.folder = recipe.train, steps, folder
-        self.network = build_contender(name, WINDOW_BP)
+        self.network = build_contender(name, WINDOW_BP).to(device)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(),
             lr=self.config.lr,
@@ -166,6 +167,7 @@ class Run:
 
 def loss_of(network: nn.Module, batch: Batch) -> Loss:
     """Return the loss of a causal batch."""
+    batch = batch.to(next(network.parameters()).device)
     return base_loss(letter_logits(network, batch.ids), batch.target, batch.weight)
 
 
@@ -177,7 +179,7 @@ def bits_per_base(network: nn.Module, windows: list[Window]) -> float:
     return nats / sum(loss.weight.item() for loss in losses) / NATS_PER_BIT
 
 
-def run_cell(cell: str, here: Place) -> None:
+def run_cell(cell: str, here: Place, device: str) -> None:
     """Train and measure ``cell`` and keep its result, once."""
     checksum = plan_sha256(make_plan(here.steps))
     folder = here.work / cell.replace("/", "-")
@@ -189,7 +191,7 @@ def run_cell(cell: str, here: Place) -> None:
         recipe = recipe_of(rate, int(seed), here.steps)
         sources = open_sources(recipe, here.work / "genome")
         windows = training_windows(sources, recipe, here.steps)
-        run = Run(name, recipe, here.steps, folder)
+        run = Run(name, recipe, here.steps, folder, device)
         while run.done_steps < here.steps:
             run.step(collate([windows[run.done_steps]])["causal"])
             if run.done_steps % SAVE_EVERY_STEPS == 0:
@@ -201,7 +203,7 @@ def run_cell(cell: str, here: Place) -> None:
             "bases": here.steps * WINDOW_BP,
             "training_s": round(run.seconds, 1),
             **size_of(run.network)._asdict(),
-            "machine": machine("cpu"),
+            "machine": machine(device),
         }
         add_result(here.results, here.work / "results.lock", checksum, cell, result)
         for path in folder.glob("*"):
@@ -249,6 +251,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="cells side by side")
     parser.add_argument("--only", default="", help="regular expression that a cell's name holds")
     parser.add_argument("--minutes", type=float, help="stop after so many, to go on later")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--trial", type=int, metavar="STEPS", help="try at so many steps")
     return parser.parse_args()
 
@@ -258,14 +261,15 @@ def main() -> int:
     arguments = parsed_arguments()
     here = place(arguments.trial)
     if arguments.action == "cell":
-        run_cell(arguments.name, here)
+        run_cell(arguments.name, here, arguments.device)
         return 0
     found = summary(here)
     if arguments.action is None:
         print(json.dumps(found, indent=1))
         return 0
     names = [name for name in found["not_run"] if re.search(arguments.only, name)]
-    launch = launcher(Path(__file__), here.work, here.options)
+    options = (*here.options, "--device", arguments.device)
+    launch = launcher(Path(__file__), here.work, options)
     statuses = run_side_by_side(names, arguments.jobs, arguments.minutes, launch)
     failed = [name for name, status in statuses.items() if status not in (0, -15)]  # -15: stopped
     for name in failed:

@@ -4,15 +4,17 @@
     python benchmarks/stream.py --long                      # to 50 Mb, most of an hour
     python benchmarks/stream.py --long --dna chr20.fa --precision bf16 --checkpoint CKPT
     python benchmarks/stream.py --compile                   # after the first piece is compiled
+    python benchmarks/stream.py --long --device cuda --precision bf16
 
 Prints JSON, which ``--out`` keeps; a run that was stopped goes on with it. What is timed is what
 ``hyena-glt score fasta --stream --one-strand`` does, or with ``--verb embed`` ``hyena-glt embed
 --stream --bin-bp 1000``: reading a FASTA file, the network, the table, the saves. Each length runs
-in a process of its own, whose peak is the largest resident memory of its life; after that it
-measures its matrix products. The network is the patched contender of train_step.py, 4 M parameters,
-fresh; letters are random, or the first ones of ``--dna``. Exits with 1 where the streamed
-likelihood isn't that of one pass in fp32, where the slope of log time against log length is above
-1.03, and where the peak of one longer than 1 Mb is more than 5 % above that of 1 Mb.
+in a process of its own, whose peak is the largest resident memory of its life, or on a GPU the
+largest that its tensors took there; after that it measures its matrix products. The network is the
+patched contender of train_step.py, 4 M parameters, fresh; letters are random, or the first ones of
+``--dna``. Exits with 1 where the streamed likelihood isn't that of one pass in fp32, where the
+slope of log time against log length is above 1.03, and where the peak of one longer than 1 Mb is
+more than 5 % above that of 1 Mb.
 """
 
 import argparse
@@ -35,7 +37,7 @@ from measuring.kept import Cells, add_out
 from measuring.machine import here
 from peers.contenders import contender_config, wake
 from peers.matrices import gemm_peak_gflops, product_gflop
-from peers.memory import peak_mib
+from peers.memory import MIB, peak_mib
 
 from hyena_glt.api import LoadedModel, load
 from hyena_glt.checkpoint import Checkpoint, Provenance, save_checkpoint
@@ -130,14 +132,15 @@ def piece_gflop(model: LoadedModel, path: Path) -> float:
     with Reference(path) as genome, torch.no_grad():
         strand = Strand(genome, "chr", network.alphabet)
         piece = next(read_pieces(strand))
-        return product_gflop(lambda: network(piece.ids, state=network.begin(1)))
+        ids = piece.ids.to(next(network.parameters()).device)
+        return product_gflop(lambda: network(ids, state=network.begin(1)))
 
 
 def measure(
-    verb: str, checkpoint: Path, path: Path, precision: Precision, compiled: bool
+    verb: str, checkpoint: Path, path: Path, precision: Precision, compiled: bool, device: str
 ) -> dict[str, Any]:
     """Stream a FASTA in this process; return its seconds, and what the machine can do at most."""
-    model = load(checkpoint, precision=precision, compile=compiled)
+    model = load(checkpoint, device, precision, compiled)
     with Reference(path) as genome:
         length_bp = genome.length_bp("chr")
     warm = path.with_name("warm.fa")
@@ -147,11 +150,10 @@ def measure(
     start_s = time.perf_counter()
     stream(verb, model, path, out)
     took_s = time.perf_counter() - start_s
-    found_mib = peak_mib()
-    peak_gflops = gemm_peak_gflops(precision, torch.device("cpu"))
-    gflops = (
-        piece_gflop(load(checkpoint, precision=precision), path) * length_bp / PIECE_BP / took_s
-    )
+    found_mib = torch.cuda.max_memory_allocated() // MIB if device == "cuda" else peak_mib()
+    peak_gflops = gemm_peak_gflops(precision, torch.device(device))
+    gflop = piece_gflop(load(checkpoint, device, precision), path)
+    gflops = gflop * length_bp / PIECE_BP / took_s
     return {
         "length_bp": length_bp,
         "seconds": round(took_s, 3),
@@ -164,12 +166,12 @@ def measure(
 
 
 def relative_difference(
-    checkpoint: Path, folder: Path, precision: Precision, compiled: bool
+    checkpoint: Path, folder: Path, precision: Precision, compiled: bool, device: str
 ) -> float:
     """Return how the streamed log-likelihood differs from that of one pass in fp32."""
     path, out = folder / "checked.fa", folder / "checked.tsv"
     write_dna(path, CHECKED_BP, None)
-    stream("score", load(checkpoint, precision=precision, compile=compiled), path, out)
+    stream("score", load(checkpoint, device, precision, compiled), path, out)
     network = load(checkpoint).network
     streamed = float(out.read_text().splitlines()[1].split("\t")[3])
     with Reference(path) as genome, torch.no_grad():
@@ -202,7 +204,7 @@ def measure_alone(
     write_dna(path, length_bp, arguments.dna)
     command = [sys.executable, __file__, "--alone", str(path), "--verb", arguments.verb]
     command += ["--checkpoint", str(checkpoint), "--precision", arguments.precision]
-    command += ["--threads", str(arguments.threads)]
+    command += ["--threads", str(arguments.threads), "--device", arguments.device]
     command += ["--compile"] if arguments.compile else []
     found: dict[str, Any] = json.loads(subprocess.check_output(command, text=True))
     path.unlink()
@@ -220,7 +222,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         "mode": "compiled" if arguments.compile else "eager",
         "threads": arguments.threads,
         "piece_bp": PIECE_BP,
-        "machine": here(),
+        "machine": here(arguments.device),
     }
     cells = Cells(arguments.out, about)
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as name:
@@ -229,7 +231,8 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         if checkpoint is None:
             checkpoint = folder / "checkpoint"
             save_fresh(checkpoint)
-        difference = relative_difference(checkpoint, folder, arguments.precision, arguments.compile)
+        how = (arguments.precision, arguments.compile, arguments.device)
+        difference = relative_difference(checkpoint, folder, *how)
         places = [
             cells.cell(
                 f"{length_bp} bp", partial(measure_alone, arguments, checkpoint, folder, length_bp)
@@ -265,6 +268,7 @@ def main() -> int:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--compile", action="store_true", help="as --compile of score fasta")
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dna", type=Path, help="FASTA or 2bit whose first contig is read")
     parser.add_argument("--scratch", type=Path, help="folder for files of the run")
     parser.add_argument("--threads", type=int, default=THREADS, help="cores that compute")
@@ -274,7 +278,7 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     if arguments.alone:
         asked = (arguments.verb, arguments.checkpoint, arguments.alone, arguments.precision)
-        print(json.dumps(measure(*asked, arguments.compile)))
+        print(json.dumps(measure(*asked, arguments.compile, arguments.device)))
         return 0
     found = report(arguments)
     return 0 if holds(found) else 1

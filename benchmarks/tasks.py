@@ -3,7 +3,7 @@
     python benchmarks/tasks.py                        # prints what has been run, JSON
     python benchmarks/tasks.py plan                   # writes the plan down, before the first run
     python benchmarks/tasks.py pretrain [--jobs 2]    # the two recipes, an hour or two
-    python benchmarks/tasks.py run [--jobs 2] [--only REGEX] [--minutes N]
+    python benchmarks/tasks.py run [--jobs 2] [--only REGEX] [--minutes N] [--device cuda]
     python benchmarks/tasks.py report                 # writes docs/results/tasks.md
 
 A cell is a network to pretrain, a set of `hyena-glt benchmark` from one start with all its seeds,
@@ -57,6 +57,7 @@ from hyena_glt.suites import BenchmarkOptions, absent_files, load_suite, run_sui
 from hyena_glt.suites.datasets import prepared
 from hyena_glt.train import train
 from hyena_glt.train.record import holds_run
+from hyena_glt.train.run import Device
 
 PAGE_PATH = ROOT / "docs" / "results" / "tasks.md"
 STOPPED = 75  # exit status of a cell that was stopped and can be gone on from (EX_TEMPFAIL)
@@ -73,6 +74,7 @@ class Place(NamedTuple):
     results: Path
     work: Path
     trial_bases: int | None
+    device: Device = "cpu"
 
     def folder(self, cell: Cell) -> Path:
         """Return where a cell works."""
@@ -83,12 +85,12 @@ class Place(NamedTuple):
         return self.folder(Cell("pretrain", start, "")) / "checkpoint"
 
 
-def place(trial_bases: int | None) -> Place:
+def place(trial_bases: int | None, device: Device) -> Place:
     """Return the place of the plan itself, or of a trial of it."""
     if trial_bases is None:
-        return Place(RESULTS / "tasks.json", ROOT / "runs" / "tasks", None)
+        return Place(RESULTS / "tasks.json", ROOT / "runs" / "tasks", None, device)
     work = ROOT / "runs" / f"tasks-trial-{trial_bases}"
-    return Place(work / "results.json", work, trial_bases)
+    return Place(work / "results.json", work, trial_bases, device)
 
 
 def pretraining_recipe(start: str, trial_bases: int | None) -> Recipe:
@@ -110,7 +112,9 @@ def pretrain(cell: Cell, here: Place) -> dict[str, Any] | None:
     """Train one network; return what is kept of it, or None where a signal ended it before."""
     out = here.folder(cell)
     recipe = pretraining_recipe(cell.start, here.trial_bases)
-    report = train(recipe, out, resume=holds_run(out), command=f"tasks.py {cell.name}")
+    report = train(
+        recipe, out, resume=holds_run(out), device=here.device, command=f"tasks.py {cell.name}"
+    )
     if report.stopped == "terminated":
         return None
     network = build_network(load_checkpoint(out / "checkpoint"))
@@ -165,6 +169,7 @@ def answer_set(cell: Cell, here: Place, minutes: float | None) -> dict[str, Any]
         minutes=minutes,
         init=None if cell.start in ("floors", "scratch") else here.checkpoint(cell.start),
         overrides=changes,
+        device=here.device,
         command=f"tasks.py {cell.name}",
     )
     results, terminated = run_suite(suite, options)
@@ -207,9 +212,10 @@ def zero_shot(cell: Cell, here: Place) -> dict[str, Any]:
         data=data_folder(),
         window_bp=ZERO_SHOT_WINDOW_BP,
         both_strands=True,
-        device="cpu",
+        device=here.device,
     )
     found: dict[str, Any] = script["report"](asked)
+    found.pop("checkpoint")  # where it lies on this machine
     return found
 
 
@@ -233,7 +239,7 @@ def run_cell(cell: Cell, plan: Mapping[str, Any], here: Place, minutes: float | 
             result = answer_set(cell, here, minutes)
         if result is None:
             return False
-        result["machine"] = machine("cpu")
+        result["machine"] = machine(here.device)
         add_result(here.results, here.work / "results.lock", checksum, cell.name, result)
     return True
 
@@ -270,6 +276,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="cells side by side")
     parser.add_argument("--only", default="", help="regular expression that a cell's name holds")
     parser.add_argument("--minutes", type=float, help="stop after so many, to go on later")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--trial", type=int, metavar="BASES", help="try at so many bases")
     return parser.parse_args()
 
@@ -277,7 +284,7 @@ def parsed_arguments() -> argparse.Namespace:
 def main() -> int:
     """Do what was asked for; return 1 where a cell failed."""
     arguments = parsed_arguments()
-    here = place(arguments.trial)
+    here = place(arguments.trial, arguments.device)
     if arguments.action == "plan":
         with replacing_file(PLAN_PATH) as aside:
             aside.write_text(json.dumps(make_plan(), indent=1) + "\n", encoding="utf-8")
@@ -299,7 +306,8 @@ def main() -> int:
             aside.write_text(page_text(plan, done), encoding="utf-8")
         return 0
     names = waiting(plan, here, arguments.action, arguments.only)
-    options = () if arguments.trial is None else ("--trial", str(arguments.trial))
+    trial = () if arguments.trial is None else ("--trial", str(arguments.trial))
+    options = ("--device", arguments.device, *trial)
     launch = launcher(Path(__file__), here.work, options)
     statuses = run_side_by_side(names, arguments.jobs, arguments.minutes, launch)
     for name in (name for name, status in statuses.items() if status == ABSENT):

@@ -161,7 +161,7 @@ def aurocs(harm: Float64[np.ndarray, " N"], snvs: Snvs) -> dict[str, Any]:
 
 def judge(model: LoadedModel, region: Record, codes: UInt8[np.ndarray, " L"]) -> dict[str, Any]:
     """Return whether the model knows such sequence at all, and what it was trained on."""
-    trained_on = sorted(model.checkpoint.splits)
+    trained_on = sorted(Path(genome).name for genome in model.checkpoint.splits)
     about: dict[str, Any] = {"trained_on": trained_on}
     own = MarkovModel.fit([codes], LOW_ORDER, 1.0)
     own_bits = bits_per_base(own, [codes])

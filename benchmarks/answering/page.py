@@ -275,12 +275,15 @@ def _remarks(plan: Plan) -> str:
 
 
 def _left_out(done: Done) -> str:
-    lines = [
-        f"- `{name}`, {each['contender']}, seed {each['seed']}: {each['reason']}"
-        for name, about in done.items()
-        for each in about.get("not_run", ())
-    ]
-    return "\n".join(lines)
+    seeds: dict[tuple[str, str, str], list[str]] = {}
+    for name, about in done.items():
+        for each in about.get("not_run", ()):
+            left = (name, each["contender"], each["reason"])
+            seeds.setdefault(left, []).append(str(each["seed"]))
+    return "\n".join(
+        f"- `{name}`, {contender}, seed {', '.join(of)}: {reason}"
+        for (name, contender, reason), of in seeds.items()
+    )
 
 
 def _known(scores: Sequence[float | None]) -> list[float]:

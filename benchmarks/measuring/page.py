@@ -197,7 +197,7 @@ def patch_quality(found: Found) -> list[str]:
 def operators(found: Found) -> list[str]:
     """Return a table a group: milliseconds forward, and with gradients."""
     parts = [
-        f"One row, {found['channels']} channels, {_threads(found)}, medians of "
+        f"{_rows(found)}, {found['channels']} channels, {_threads(found)}, medians of "
         f"{found['rounds']} rounds. Milliseconds forward / forward and backward; in brackets the "
         "time over ours."
     ]
@@ -216,7 +216,28 @@ def operators(found: Found) -> list[str]:
             for at in places
         ]
         parts += [f"### {title}", table(["row, bp", "precision", *names], rows)]
+        if any("of_copy" in at[name] for at in places for name in names if name in at):
+            shown = [
+                [f"{at['length']:,}", at["precision"], *(_ceilings(at.get(name)) for name in names)]
+                for at in places
+            ]
+            parts += [
+                "Forward: of the rate of a copy, were the input read and the answer written once; "
+                "of the rate of a large matrix product.",
+                table(["row, bp", "precision", *names], shown),
+            ]
     return parts
+
+
+def _ceilings(about: Mapping[str, float] | None) -> str:
+    return "" if about is None else f"{about['of_copy']:.2f}, {about['of_gemm']:.2f}"
+
+
+def _rows(found: Found) -> str:
+    """One row on a CPU; as many as fill a GPU."""
+    most = max(found["results"], key=lambda at: int(at.get("rows", 1)))
+    rows = most.get("rows", 1)
+    return "One row" if rows == 1 else f"Rows of {rows * most['length']:,} positions together"
 
 
 def _milliseconds(about: Mapping[str, float] | None) -> str:
@@ -413,7 +434,7 @@ def _number(value: float) -> str:
 
 def _kept_by(name: str, options: str = "--long") -> str:
     """The command that measures, and keeps the JSON under ``name``."""
-    script = {"train_step_compiled": "train_step", "stream_chr20": "stream"}.get(name, name)
+    script = name.removesuffix("_gpu").removesuffix("_compiled").removesuffix("_chr20")
     command = f"python benchmarks/{script}.py {options}".strip()
     return f"{command} --out benchmarks/results/{name}.json"
 
@@ -448,4 +469,23 @@ SECTIONS = {
     "decode": Section("Decoding", (_kept_by("decode", "--long --threads 1"),), decode),
     "vep": Section("Variants", (_kept_by("vep"),), vep),
     "long_step": Section("A step on 1,048,576 bases", (_kept_by("long_step"),), long_step),
+    "operators_gpu": Section(
+        "Operators on a GPU", (_kept_by("operators_gpu", "--device cuda"),), operators
+    ),
+    "train_step_gpu": Section(
+        "Training steps on a GPU", (_kept_by("train_step_gpu", "--device cuda"),), train_step
+    ),
+    "train_step_compiled_gpu": Section(
+        "Compiled training steps on a GPU",
+        (_kept_by("train_step_compiled_gpu", "--device cuda --compile --lengths 8192 32768"),),
+        train_step,
+    ),
+    "stream_gpu": Section(
+        "Streaming on a GPU",
+        (_kept_by("stream_gpu", "--long --device cuda --precision bf16"),),
+        stream,
+    ),
+    "decode_gpu": Section(
+        "Decoding on a GPU", (_kept_by("decode_gpu", "--long --device cuda"),), decode
+    ),
 }

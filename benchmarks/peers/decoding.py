@@ -5,7 +5,7 @@ from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from hyena_glt.model import HyenaGLT, ModelState
 from hyena_glt.nn import select_rows, state_bytes
@@ -20,6 +20,8 @@ PHASES = 8  # rows end so many bases one after another, so that they close patch
 class Decoder(Protocol):
     """A batch of rows at a position."""
 
+    device: torch.device
+
     def block(self, steps: int) -> None:
         """Decode so many bases a row, always from the same position."""
 
@@ -32,6 +34,7 @@ class Stepped:
 
     def __init__(self, network: HyenaGLT, state: ModelState, logits: Float[Tensor, "B V"]) -> None:
         self.network, self.state, self.logits = network, state, logits
+        self.device = logits.device
 
     @torch.no_grad()
     def block(self, steps: int) -> None:
@@ -58,7 +61,8 @@ class Cached:
         self.cache = network.begin(batch, position + steps)
         self.cache.keys.normal_()
         self.cache.values.normal_()
-        self.logits = torch.zeros(batch, 4)
+        self.device = self.cache.keys.device
+        self.logits = torch.zeros(batch, 4, device=self.device)
 
     @torch.no_grad()
     def block(self, steps: int) -> None:
@@ -74,8 +78,13 @@ class Cached:
 
 def drawn(logits: Float[Tensor, "B V"]) -> Int[Tensor, "B 1"]:
     """Return a letter of each row, drawn from its prediction."""
-    letters = torch.from_numpy(encode(alphabet("dna").letters)).long()
+    letters = torch.from_numpy(encode(alphabet("dna").letters)).long().to(logits.device)
     return letters[torch.multinomial(logits.softmax(-1), 1)]
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network lies."""
+    return next(network.parameters()).device
 
 
 @torch.no_grad()
@@ -86,7 +95,7 @@ def states_at(
 
     Rows have the letters up to the position in common and end up to ``PHASES`` - 1 bases before it.
     """
-    ids, _ = random_rows(1, max(positions))
+    ids = random_rows(1, max(positions))[0].to(device_of(network))
     state, read = network.begin(1), 0
     for position in sorted(positions):
         while read < position - PHASES:
@@ -94,8 +103,8 @@ def states_at(
             output = network(ids[:, read:end], state=state)
             assert output.state is not None
             state, read = output.state, end
-        rows = select_rows(state, torch.zeros(batch, dtype=torch.long))
-        length = PHASES - torch.arange(batch) % PHASES
+        rows = select_rows(state, torch.zeros(batch, dtype=torch.long, device=ids.device))
+        length = PHASES - torch.arange(batch, device=ids.device) % PHASES
         output = network(ids[:, read:position].expand(batch, -1), length, rows)
         assert output.state is not None
         last = (length - 1)[:, None, None].expand(-1, 1, output.logits.shape[2])
@@ -105,7 +114,7 @@ def states_at(
 @torch.no_grad()
 def difference_of_steps(network: HyenaGLT | Transformer, length: int) -> float:
     """Return how far logits of steps, after a prompt, are from those of one pass, at most."""
-    ids, _ = random_rows(2, length)
+    ids = random_rows(2, length)[0].to(device_of(network))
     stepped: list[Tensor] = []
     if isinstance(network, Transformer):
         whole, cache = network(ids), network.begin(2, length)

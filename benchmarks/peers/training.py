@@ -1,7 +1,5 @@
 """One training step of a contender: forward, backward, AdamW."""
 
-import time
-
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -10,6 +8,7 @@ from hyena_glt.config import Precision
 from hyena_glt.objective import base_loss
 from hyena_glt.tokenize import BOS, alphabet, encode
 from peers.contenders import build_contender, letter_logits, wake
+from peers.matrices import now_s
 
 LR = 1e-4
 
@@ -51,11 +50,9 @@ class Trainee:
 
     def timed_step_s(self) -> float:
         """Take one step; return its seconds."""
-        start_s = time.perf_counter()
+        start_s = now_s(self.device)
         self.step()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - start_s
+        return now_s(self.device) - start_s
 
 
 def random_rows(rows: int, length_bp: int) -> tuple[Int[Tensor, "B L"], Int[Tensor, "B L"]]:
