@@ -90,7 +90,7 @@ def test_what_pretraining_saw_is_refused_and_else_compared(run: Run, folder: Pat
     shown = run(*asked, folder / "e", *options)
     assert shown.exit_code == 0, shown.stderr
     assert shown.stderr.count("warning: 2 of 24 examples") == 2
-    names = "report.html, report.json, metrics.csv, predictions.csv, comparisons.csv"
+    names = "report.html, report.json, metrics.csv, predictions.csv, apart.csv, comparisons.csv"
     assert f"{folder}/e: {names}" in shown.stdout
     assert {path.name for path in (folder / "e").iterdir()} == set(names.split(", "))
     report = json.loads((folder / "e/report.json").read_text())
@@ -112,6 +112,13 @@ def test_what_pretraining_saw_is_refused_and_else_compared(run: Run, folder: Pat
         assert int(row["left_out"]) == of["left_out"]
         assert row["low"] == str(of["low"])
     assert accuracy["left_out"] == "0"
+    apart = {(r["of"], r["name"], r["figure"]): r for r in table(folder / "e/apart.csv")}
+    assert apart["class", "yes", "support"]["value"] == str(report["classes"]["yes"]["support"])
+    recall = report["classes"]["yes"]["recall"]
+    assert apart["class", "yes", "recall"]["low"] == str(recall["low"])
+    on_chr1 = report["by_contig"]["chr1"]
+    assert apart["chromosome", "chr1", "examples"]["value"] == str(on_chr1["examples"])
+    assert apart["chromosome", "chr1", "score"]["high"] == str(on_chr1["score"]["high"])
     page = (folder / "e/report.html").read_text()
     assert "2 of 24 examples lie" in page
     assert f"<h3>{folder}/other</h3>" in page
@@ -129,7 +136,7 @@ def test_each_base_is_written_where_it_is_asked_for(run: Run, tmp_path: Path) ->
     options = ("--replicates", 10, "--out", tmp_path / "e", "--each-base", "--json")
     shown = run(*asked, *options)
     assert shown.exit_code == 0, shown.stderr
-    assert json.loads(shown.stdout)["files"][-2:] == ["predictions.csv", "bases.parquet"]
+    assert json.loads(shown.stdout)["files"][-2:] == ["apart.csv", "bases.parquet"]
     from pyarrow import parquet
 
     found = parquet.read_table(tmp_path / "e/bases.parquet").to_pylist()

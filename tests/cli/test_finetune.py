@@ -64,6 +64,7 @@ def test_from_a_recipe_to_a_table(run: Run, folder: Path) -> None:
         "report.json",
         "report.html",
         "metrics.csv",
+        "apart.csv",
         "predictions.csv",
     }
     assert "accuracy: " in shown.stdout

@@ -7,9 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyena_glt.evaluate.counted import counted_classification, counted_multilabel
+from hyena_glt.evaluate.counted import (
+    counted_classification,
+    counted_multilabel,
+    counted_per_class,
+)
 from hyena_glt.evaluate.intervals import Replicates, counted_replicates, replicates_of
-from hyena_glt.evaluate.metrics import classification_metrics, multilabel_metrics
+from hyena_glt.evaluate.metrics import classification_metrics, multilabel_metrics, per_class
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -63,6 +67,26 @@ def test_several_classes_a_row(seed: int, classes: int, rows: int) -> None:
         seed=seed,
     )
     agree(found, plain)
+
+
+@settings(max_examples=8)
+@given(SEEDS, st.integers(2, 4), st.integers(2, 12), st.booleans())
+def test_each_class(seed: int, classes: int, rows: int, several: bool) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, (rows, classes)) if several else rng.integers(0, classes, rows)
+    odds = rng.integers(1, 5, (rows, classes)) / 4
+    probabilities = odds if several else odds / odds.sum(axis=1, keepdims=True)
+    names = "abcd"[:classes]
+
+    def plain(drawn: np.ndarray) -> dict[str, float]:
+        table = per_class(labels[drawn], probabilities[drawn], names)
+        metrics = ("precision", "recall", "f1", "auroc", "auprc")
+        return {f"{metric}/{name}": table[name][metric] for metric in metrics for name in names}
+
+    found = counted_replicates(
+        counted_per_class(labels, probabilities, names), rows, replicates=5, seed=seed
+    )
+    agree(found, replicates_of(plain, rows, replicates=5, seed=seed))
 
 
 def test_a_class_that_isnt_drawn_counted_by_hand() -> None:

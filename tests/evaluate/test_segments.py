@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyena_glt.evaluate.segments import segment_scores, segments
+from hyena_glt.evaluate.segments import (
+    counted_segments,
+    segment_counts,
+    segment_scores,
+    segments,
+)
 
 CODES = st.lists(st.integers(0, 2), max_size=14)
 
@@ -59,6 +64,38 @@ def test_scores_counted_by_hand() -> None:
     assert found.overlapping == 2
     assert found.overlap_f1 == pytest.approx(2 / 3)
     assert found.jaccard == 0.6
+
+
+def test_counts_of_rows_of_one_record_by_hand() -> None:
+    # True      [1,4) [6,8) [9,13); predicted [1,4) [5,8) [11,12). Rows [0,6) [6,9) [9,14).
+    true, predicted = [coded("01110011011110")], [coded("01110111000100")]
+    counts = segment_counts(true, predicted, 1, [6, 3, 5])
+    # true, predicted, exact, overlapping, bases in both, bases in either
+    assert counts.tolist() == [[1, 2, 1, 1, 3, 4], [1, 0, 0, 1, 2, 2], [1, 1, 0, 0, 1, 4]]
+    # The first row twice, the last not at all: 3 true, 4 predicted.
+    drawn = counted_segments(counts)(np.array([[2.0, 1.0, 0.0]]))
+    assert drawn["exact_precision"] == 2 / 4
+    assert drawn["exact_recall"] == 2 / 3
+    assert drawn["overlap_recall"] == 3 / 3
+    assert drawn["jaccard"] == 8 / 10
+    with pytest.raises(ValueError, match="13 bases, expected the 14"):
+        segment_counts(true, predicted, 1, [6, 3, 4])
+
+
+@given(st.lists(st.tuples(CODES, CODES), max_size=4), st.integers(0, 2))
+def test_counts_of_records_are_those_of_each_by_itself(
+    records: list[tuple[list[int], list[int]]], code: int
+) -> None:
+    cut = [
+        (one[: min(map(len, (one, other)))], other[: min(map(len, (one, other)))])
+        for one, other in records
+    ]
+    true, predicted = ([np.array(r[i], dtype=np.uint8) for r in cut] for i in (0, 1))
+    counts = segment_counts(true, predicted, code)
+    for row, one, other in zip(counts, true, predicted, strict=True):
+        scores = segment_scores([one], [other], code)
+        found = (scores.true_segments, scores.predicted_segments, scores.exact, scores.overlapping)
+        assert tuple(row[:4].tolist()) == found
 
 
 def test_precision_is_over_the_predicted_and_recall_over_the_true() -> None:

@@ -84,7 +84,11 @@ def test_classes_counted_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert 0 <= accuracy["low"] <= 0.75 <= accuracy["high"] <= 1
     assert report["metrics"]["auroc"]["value"] == 1
     assert report["confusion"] == [[1, 1], [0, 2]]
-    assert report["classes"]["no"]["recall"] == 0.5
+    recall = report["classes"]["no"]["recall"]
+    # Two of "no", one of them right; a sample without either leaves its recall undefined.
+    assert (recall["value"], recall["low"], recall["high"]) == (0.5, 0, 1)
+    assert recall["left_out"] > 0
+    assert report["classes"]["no"]["support"] == 2
     assert report["hardest"][0] == {
         "name": "row2",
         "where": report["hardest"][0]["where"],
@@ -148,6 +152,12 @@ def test_bases_have_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert report["metrics"]["accuracy"]["value"] == pytest.approx(8 / 9)
     assert report["segments"]["x"]["exact"] == 1
     assert report["segments"]["x"]["overlapping"] == 2
+    # One row has the exact one, the other doesn't: a sample has none, half or all of them.
+    recall = report["segments"]["x"]["exact_recall"]
+    assert (recall["value"], recall["low"], recall["high"]) == (0.5, 0, 1)
+    f1 = report["metrics"]["f1/x"]
+    assert report["classes"]["x"]["f1"] == f1
+    assert f1["low"] < f1["value"] < f1["high"]
     assert report["confusion"] == [[4, 1], [0, 4]]
     assert "Segments" in render_evaluation(report)
 
@@ -286,8 +296,13 @@ def test_whole_groups_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert report["units"] == (10 if name == "groups" else 40)
         # The test that takes examples as independent isn't of groups.
         assert ("mcnemar" in report["against"]["other"]) == (name == "examples")
-        said = "10 groups of examples" in render_evaluation(undrawn(report))
-        assert said == (name == "groups")
+        page = render_evaluation(undrawn(report))
+        assert ("10 groups of examples" in page) == (name == "groups")
+        assert ("<h3>Groups</h3>" in page) == (name == "groups")
+        if name == "groups":
+            assert report["by_group"]["gene3"]["examples"] == 4
+            scores = {gene: of["score"]["value"] for gene, of in report["by_group"].items()}
+            assert scores == {f"gene{n}": float(n < 7) for n in range(10)}
     # Of four alike, a figure's deviation is twice that of forty that differ.
     assert widths["groups"] > 1.5 * widths["examples"]
 
@@ -298,6 +313,10 @@ def test_one_group_has_no_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     report = evaluate(predictor, found, replicates=10).report
     accuracy = report["metrics"]["accuracy"]
     assert (accuracy["value"], accuracy["low"], accuracy["high"]) == (0.75, None, None)
+    recall = report["classes"]["no"]["recall"]
+    assert (recall["value"], recall["low"], recall["high"]) == (0.5, None, None)
+    # Its examples differ among themselves.
+    assert report["by_group"]["g"]["score"]["low"] < 0.75 < report["by_group"]["g"]["score"]["high"]
     assert (report["resampled"], report["units"]) == ("groups", 1)
 
 

@@ -59,10 +59,11 @@ def evaluate(
 ) -> None:
     """Compare a network's answers with the labels of a dataset's part.
 
-    Writes report.html, report.json, metrics.csv (with 95 % intervals) and
-    predictions.csv (a row an example): every metric, each class, curves,
-    calibration, confusions, scores against length, GC and chromosome, and the
-    examples that were answered worst. --against adds comparisons.csv.
+    Writes report.html, report.json, metrics.csv and apart.csv (each class,
+    segment, chromosome and group), with 95 % intervals, and predictions.csv
+    (a row an example): curves, calibration, confusions, scores against length
+    and GC, and the examples that were answered worst are on the page too.
+    --against adds comparisons.csv.
 
     Examples that lie where the network's pretraining trained it are refused;
     how many were compared, and how many could not be, is said.

@@ -36,6 +36,9 @@ def write_evaluation(
         ),
         "predictions.csv": _csv(*_predictions(found, names, target)),
     }
+    apart = list(_apart(report))
+    if apart:
+        texts["apart.csv"] = _csv(["of", "name", "figure", *_OF_METRIC], iter(apart))
     if "against" in report:
         texts["comparisons.csv"] = _csv(*_comparisons(report))
     out.mkdir(parents=True, exist_ok=True)
@@ -56,6 +59,18 @@ def _csv(head: Sequence[str], rows: Iterator[list[Any]]) -> str:
     writer.writerow(head)
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _apart(report: dict[str, Any]) -> Iterator[list[Any]]:
+    """Yield a row a figure of each class, of its segments, of each chromosome and group."""
+    kinds = {"classes": "class", "segments": "segments"}
+    kinds |= {"by_contig": "chromosome", "by_group": "group"}
+    for key, kind in kinds.items():
+        for name, figures in report.get(key, {}).items():
+            for figure, found in figures.items():
+                # Counts have no interval.
+                of = found if isinstance(found, dict) else {"value": found}
+                yield [kind, name, figure, *(of.get(column) for column in _OF_METRIC)]
 
 
 def _comparisons(report: dict[str, Any]) -> tuple[list[str], Iterator[list[Any]]]:

@@ -6,13 +6,13 @@ and means are products of its counts with tables of the rows, and its areas unde
 cumulative sums of its counts along one order of the rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Integer
 
 from hyena_glt.evaluate.intervals import CountedMetrics, Counts
-from hyena_glt.evaluate.metrics import checked_cells, checked_classes
+from hyena_glt.evaluate.metrics import check_names, checked_cells, checked_classes
 
 _BINS = 15  # of confidence, as `metrics.reliability` has them
 
@@ -51,7 +51,7 @@ def counted_classification(
         confusion = (counts @ cells).reshape(-1, classes, classes)
         hits = np.diagonal(confusion, axis1=1, axis2=2)
         has, called = confusion.sum(axis=2), confusion.sum(axis=1)
-        f1 = _ratio(2 * hits, has + called)
+        f1 = ratio(2 * hits, has + called)
         auroc, auprc = _stacked(areas, counts)
         nll, brier = (counts @ losses).T / rows
         found = {
@@ -98,11 +98,54 @@ def counted_multilabel(
         return {
             "accuracy": accuracy,
             "exact_match": exact,
-            "f1_macro": _ratio(2 * hits, has + called).mean(axis=1),
-            "f1_micro": _ratio(2 * hits.sum(axis=1), (has + called).sum(axis=1)),
+            "f1_macro": ratio(2 * hits, has + called).mean(axis=1),
+            "f1_micro": ratio(2 * hits.sum(axis=1), (has + called).sum(axis=1)),
             "auroc": auroc.mean(axis=1),
             "auprc": auprc.mean(axis=1),
             "brier": brier,
+        }
+
+    return metrics
+
+
+def counted_per_class(
+    labels: Integer[np.ndarray, " R"] | Integer[np.ndarray, "R C"] | Bool[np.ndarray, "R C"],
+    probabilities: Float64[np.ndarray, "R C"],
+    classes: Sequence[str],
+    *,
+    threshold: float = 0.5,
+) -> CountedMetrics:
+    """Return the function from counts to what `per_class` gives of the rows drawn, as METRIC/CLASS.
+
+    Supports, which are counts and no figures, are left out. Raises what `per_class` raises.
+    """
+    if labels.ndim == 1:
+        labels, probabilities = checked_classes(labels, probabilities)
+        columns = np.arange(probabilities.shape[1])
+        truth = labels[:, None] == columns
+        predicted = probabilities.argmax(axis=1)[:, None] == columns
+    else:
+        truth, probabilities = checked_cells(labels, probabilities)
+        predicted = probabilities >= threshold
+    check_names(classes, probabilities.shape[1])
+    by_class = np.concatenate([predicted & truth, truth, predicted], axis=1).astype(np.float64)
+    areas = [_areas(*column) for column in zip(truth.T, probabilities.T, strict=True)]
+
+    def metrics(counts: Counts) -> dict[str, Float64[np.ndarray, " B"]]:
+        sums = (counts @ by_class).reshape(-1, 3, len(classes))
+        hits, has, called = np.moveaxis(sums, 1, 0)
+        auroc, auprc = _stacked(areas, counts)
+        found = {
+            "precision": ratio(hits, called),
+            "recall": ratio(hits, has),
+            "f1": ratio(2 * hits, has + called),
+            "auroc": auroc,
+            "auprc": auprc,
+        }
+        return {
+            f"{metric}/{name}": values[:, code]
+            for metric, values in found.items()
+            for code, name in enumerate(classes)
         }
 
     return metrics
@@ -127,9 +170,9 @@ def _areas(truth: Bool[np.ndarray, " R"], scores: Float64[np.ndarray, " R"]) -> 
         has, lacks = true[:, -1], false[:, -1]
         # A positive wins against the negatives below it, and half against those beside it.
         lost = false - np.diff(false, axis=1, prepend=0) / 2
-        auroc = 1 - _ratio((steps * lost).sum(axis=1), has * lacks)
+        auroc = 1 - ratio((steps * lost).sum(axis=1), has * lacks)
         precision = np.divide(true, called, out=np.zeros_like(true), where=called > 0)
-        return auroc, _ratio((steps * precision).sum(axis=1), has)
+        return auroc, ratio((steps * precision).sum(axis=1), has)
 
     return areas
 
@@ -156,9 +199,10 @@ def _mcc(
     return np.where(of_labels > 0, found, np.nan)
 
 
-def _ratio(
+def ratio(
     part: Float64[np.ndarray, "*shape"], whole: Float64[np.ndarray, "*shape"]
 ) -> Float64[np.ndarray, "*shape"]:
+    """Return part / whole, NaN where there is nothing of the whole."""
     return np.asarray(np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0))
 
 

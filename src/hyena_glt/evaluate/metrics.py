@@ -129,7 +129,7 @@ def regression_metrics(
     differ, or `names` doesn't name each target once.
     """
     targets, predictions = _checked_values(targets, predictions)
-    _check_names(names, targets.shape[1])
+    check_names(names, targets.shape[1])
     return _flat(_of_numbers(targets, predictions), names)
 
 
@@ -148,7 +148,7 @@ def regression_metrics_where_known(
     if known.all():
         return regression_metrics(targets, predictions, names)
     _checked_values(np.where(known, targets, 0), predictions)
-    _check_names(names, targets.shape[1])
+    check_names(names, targets.shape[1])
     undefined = dict.fromkeys(_NUMBER_METRICS, np.array([np.nan]))
     columns = [
         _of_numbers(
@@ -239,7 +239,7 @@ def per_class(
     else:
         truth, probabilities = checked_cells(labels, probabilities)
         predicted = probabilities >= threshold
-    _check_names(classes, probabilities.shape[1])
+    check_names(classes, probabilities.shape[1])
     precision, recall, f1 = _precision_recall_f1(truth, predicted)
     return {
         name: {
@@ -486,7 +486,8 @@ def _check_unit(probabilities: Float64[np.ndarray, "R C"]) -> None:
         )
 
 
-def _check_names(names: Sequence[str], columns: int) -> None:
+def check_names(names: Sequence[str], columns: int) -> None:
+    """Raise ValueError unless ``names`` gives each of so many columns one of its own."""
     if len(names) != columns or len(set(names)) != columns:
         raise ValueError(f"found the names {list(names)}; expected {columns}, each another")
 

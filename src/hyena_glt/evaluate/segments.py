@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Float64, Int64, UInt8
+
+from hyena_glt.evaluate.counted import ratio
+from hyena_glt.evaluate.intervals import CountedMetrics, Counts
 
 
 def segments(codes: UInt8[np.ndarray, " L"], code: int) -> Int64[np.ndarray, "S 2"]:
@@ -55,6 +58,24 @@ def segment_scores(
 
     Raises `ValueError` if there are not as many records in both or one isn't as long in both.
     """
+    return _scores_of(segment_counts(true, predicted, code).sum(axis=0))
+
+
+def segment_counts(
+    true: Sequence[UInt8[np.ndarray, " _"]],
+    predicted: Sequence[UInt8[np.ndarray, " _"]],
+    code: int,
+    rows_bp: Sequence[int] | None = None,
+) -> Int64[np.ndarray, "R 6"]:
+    """Return what `segment_scores` sums and divides, of each row.
+
+    A row is a record, or, where records are made of several, as many bases of all records end to
+    end as `rows_bp` says. Columns are true segments, predicted ones, pairs with both edges right,
+    pairs of intersection over union >= 0.5, bases in both, and bases in either. A segment counts in
+    the row where it begins, a pair where the true one does.
+
+    Raises what `segment_scores` raises, and `ValueError` if rows have not as many bases as records.
+    """
     if len(true) != len(predicted):
         raise ValueError(
             f"found {len(true)} true and {len(predicted)} predicted records, expected as many"
@@ -65,27 +86,74 @@ def segment_scores(
                 f"record {number} (from 0) has {len(one)} true and {len(other)} predicted bases, "
                 "expected as many"
             )
+    lengths_bp = [len(codes) for codes in true] if rows_bp is None else rows_bp
+    ends_bp = np.cumsum(lengths_bp, dtype=np.int64)
+    found_bp, expected_bp = sum(lengths_bp), sum(len(codes) for codes in true)
+    if found_bp != expected_bp:
+        raise ValueError(f"rows have {found_bp} bases, expected the {expected_bp} of the records")
     a, b = _placed(true, code), _placed(predicted, code)
     pair_a, pair_b = _touching(a, b)
     edges = np.stack([a[pair_a], b[pair_b]])
     starts, ends = edges[..., 0], edges[..., 1]
     shared_bp = ends.min(axis=0) - starts.max(axis=0)
     union_bp = ends.max(axis=0) - starts.min(axis=0)
-    exact = int(np.sum(shared_bp == union_bp))
+    exact = shared_bp == union_bp
     # No segment is in two such pairs: two segments have a base between them, so not both can cover
     # half of a third.
-    overlapping = int(np.sum(2 * shared_bp >= union_bp))
-    both_bp = int(shared_bp.sum())
-    either_bp = int(np.diff(a).sum() + np.diff(b).sum()) - both_bp
-    return SegmentScores(
-        len(a),
-        len(b),
-        exact,
-        *_precision_recall_f1(exact, len(a), len(b)),
-        overlapping,
-        *_precision_recall_f1(overlapping, len(a), len(b)),
-        _share(both_bp, either_bp),
+    overlapping = 2 * shared_bp >= union_bp
+    begins_at = (a[:, 0], b[:, 0], a[pair_a[exact], 0], a[pair_a[overlapping], 0])
+    return np.stack(
+        [
+            *(_in_rows(places_bp, ends_bp) for places_bp in begins_at),
+            *(_in_rows(np.flatnonzero(is_in), ends_bp) for is_in in _bases(true, predicted, code)),
+        ],
+        axis=1,
     )
+
+
+def counted_segments(counts: Int64[np.ndarray, "R 6"]) -> CountedMetrics:
+    """Return the function from how often rows were drawn to what `segment_scores` gives of those.
+
+    `counts` are those of `segment_counts`; precisions, recalls, f1 and jaccard are returned.
+    """
+
+    def metrics(drawn: Counts) -> dict[str, Float64[np.ndarray, " B"]]:
+        true, predicted, exact, overlapping, both, either = (drawn @ counts).T
+        found = {}
+        for name, matches in (("exact", exact), ("overlap", overlapping)):
+            found[f"{name}_precision"] = ratio(matches, predicted)
+            found[f"{name}_recall"] = ratio(matches, true)
+            found[f"{name}_f1"] = ratio(2 * matches, true + predicted)
+        return found | {"jaccard": ratio(both, either)}
+
+    return metrics
+
+
+def _scores_of(sums: Int64[np.ndarray, " 6"]) -> SegmentScores:
+    true, predicted, exact, overlapping = sums[:4].tolist()
+    metrics = counted_segments(sums[None])(np.ones((1, 1)))
+    figures = {name: float(value[0]) for name, value in metrics.items()}
+    return SegmentScores(true, predicted, exact=exact, overlapping=overlapping, **figures)
+
+
+def _in_rows(
+    places_bp: Int64[np.ndarray, " N"], ends_bp: Int64[np.ndarray, " R"]
+) -> Int64[np.ndarray, " R"]:
+    """How many of the places lie in each row, of bases laid end to end."""
+    rows = np.searchsorted(ends_bp, places_bp, side="right")
+    return np.bincount(rows, minlength=len(ends_bp)).astype(np.int64)
+
+
+def _bases(
+    true: Sequence[UInt8[np.ndarray, " _"]],
+    predicted: Sequence[UInt8[np.ndarray, " _"]],
+    code: int,
+) -> tuple[Bool[np.ndarray, " L"], Bool[np.ndarray, " L"]]:
+    """Whether each base of all records is of `code` in both, and in either."""
+    one, other = (
+        np.concatenate([np.empty(0, np.uint8), *records]) == code for records in (true, predicted)
+    )
+    return one & other, one | other
 
 
 def _placed(records: Sequence[UInt8[np.ndarray, " _"]], code: int) -> Int64[np.ndarray, "S 2"]:
@@ -106,15 +174,3 @@ def _touching(
     pair_a = np.repeat(np.arange(len(a)), count)
     within = np.arange(len(pair_a)) - np.repeat(np.cumsum(count) - count, count)
     return pair_a, np.repeat(first, count) + within
-
-
-def _precision_recall_f1(matches: int, true: int, predicted: int) -> tuple[float, float, float]:
-    return (
-        _share(matches, predicted),
-        _share(matches, true),
-        _share(2 * matches, true + predicted),
-    )
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else np.nan

@@ -23,15 +23,19 @@ from hyena_glt.evaluate.intervals import (
 )
 from hyena_glt.evaluate.metrics import (
     confusion,
-    per_class,
-    per_group,
     pr_curve,
     reliability,
     roc_curve,
 )
 from hyena_glt.evaluate.paired import mcnemar, paired_differences
-from hyena_glt.evaluate.segments import segment_scores
 from hyena_glt.finetune.answers import Answers, measure, target_of
+from hyena_glt.finetune.apart import (
+    Resampling,
+    base_class_figures,
+    class_figures,
+    group_figures,
+    segment_figures,
+)
 from hyena_glt.finetune.predict import Predictor, predict
 from hyena_glt.finetune.setup import answer_names
 from hyena_glt.io.examples import Example
@@ -68,7 +72,9 @@ def evaluate(
     Intervals are 95 % of ``replicates`` bootstrap samples of whole examples: 1,000, and 100 where
     bases or bins are answered. Where examples of the part share a group, whole groups are drawn
     instead, an example without one by itself; of a single group intervals are NaN.
-    ``report["resampled"]`` says which, and ``report["units"]`` of how many. Other networks, by a
+    ``report["resampled"]`` says which, and ``report["units"]`` of how many. Each class has its
+    figures with intervals of the same samples, each chromosome and each group its mean score with
+    one over its own examples. Other networks, by a
     name each, answer the same part ``against`` these: ``report["against"]`` has the differences,
     with intervals and p of the same samples, and McNemar's test where each example has one class
     and is drawn alone.
@@ -115,9 +121,12 @@ def evaluate(
         "hardest": _hardest(predictor, rows, values, scores),
     }
     if all(row.contig is not None for row in rows):
-        contigs = np.array([row.contig for row in rows])
-        report["by_contig"] = per_group(lambda picked: _mean_score(scores[picked]), contigs)
-    report |= _in_detail(predictor, rows, values, targets)
+        contigs = [str(row.contig) for row in rows]
+        report["by_contig"] = group_figures(scores, contigs, replicates, seed)
+    if groups is not None:
+        report["by_group"] = group_figures(scores, list(held.groups()), replicates, seed)
+    resampling = Resampling(len(rows), groups, replicates, seed)
+    report |= _in_detail(predictor, rows, values, targets, drawn, resampling)
     if against:
         report["against"] = {}
         for name, other in against.items():
@@ -335,6 +344,8 @@ def _in_detail(
     rows: Sequence[Row],
     values: list[np.ndarray],
     targets: list[np.ndarray],
+    drawn: Replicates,
+    resampling: Resampling,
 ) -> dict[str, Any]:
     """Return what is told of classes alone: each of them, confusions, curves, calibration.
 
@@ -349,19 +360,17 @@ def _in_detail(
         labels = np.concatenate(targets).astype(np.int64)
         chances = np.concatenate(values)
         labels, chances = labels[labels >= 0], chances[labels >= 0]
-        runs = stretches(rows)
-        called = [np.concatenate([values[row].argmax(1) for row in run]) for run in runs]
-        truth = [np.concatenate([targets[row] for row in run]) for run in runs]
-        called, truth = ([a.astype(np.uint8) for a in arrays] for arrays in (called, truth))
-        segments = {
-            name: asdict(segment_scores(truth, called, code)) for code, name in enumerate(names)
+        called = [row.argmax(1).astype(np.uint8) for row in values]
+        truth = [row.astype(np.uint8) for row in targets]
+        found: dict[str, Any] = {
+            "classes": base_class_figures(labels, chances, names, drawn),
+            "segments": segment_figures(truth, called, stretches(rows), names, resampling),
         }
     else:
         labels = np.stack(targets).astype(np.int64)
-        chances, segments = np.stack(values), None
-    found: dict[str, Any] = {"classes": per_class(labels, chances, names), "curves": {}}
-    if segments is not None:
-        found["segments"] = segments
+        chances = np.stack(values).astype(np.float64)
+        found = {"classes": class_figures(labels, chances, names, resampling)}
+    found["curves"] = {}
     for code, name in enumerate(names):
         is_one = labels[:, code] > 0 if labels.ndim == 2 else labels == code
         if 0 < is_one.sum() < len(is_one):

@@ -32,6 +32,7 @@ svg { max-width: 100%; height: auto; }
 _COLOURS = ("#1f5fa8", "#b3392f", "#3a7d44", "#8a5a9e", "#c58a1c", "#9aa3ad")
 _MOST_CURVES = len(_COLOURS)
 _MOST_CLASSES = 30
+_MOST_GROUPS = 100
 _MOST_POINT_FIGURES = 6
 _SURE = 0.05  # p below which a difference is called one
 _MEANING = {
@@ -94,8 +95,10 @@ def render_evaluation(report: dict[str, Any]) -> str:
     score, sign = _score(report)
     if "by_contig" in report:
         found = sorted(report["by_contig"].items(), key=lambda item: _natural(item[0]))
-        rows = [[escape(name), _number(_signed(value, sign))] for name, value in found]
-        parts += ["<h3>Chromosomes</h3>", _table(["chromosome", score], rows)]
+        parts += ["<h3>Chromosomes</h3>", _by_group("chromosome", found, score, sign)]
+    if "by_group" in report:
+        found = sorted(report["by_group"].items(), key=lambda item: _natural(item[0]))
+        parts += ["<h3>Groups</h3>", _by_group("group", found, score, sign)]
     parts += ["<h2>Hardest examples</h2>", *_hardest(report, score, sign)]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -243,12 +246,38 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _by_class(found: Mapping[str, dict[str, Any]]) -> str:
     names = list(next(iter(found.values())))
     rows = [
-        [escape(label), *(_number(of[name]) for name in names)]
+        [escape(label), *(_figure_of(of[name]) for name in names)]
         for label, of in list(found.items())[:_MOST_CLASSES]
     ]
-    more = len(found) - len(rows)
-    note = f'<p class="note">and {more:,} more, in report.json</p>' if more else ""
-    return _table(["class", *(name.replace("_", " ") for name in names)], rows) + note
+    head = ["class", *(name.replace("_", " ") for name in names)]
+    return _table(head, rows) + _more(len(found) - len(rows))
+
+
+def _by_group(kind: str, found: Sequence[tuple[str, dict[str, Any]]], score: str, sign: int) -> str:
+    rows = []
+    for name, of in found[:_MOST_GROUPS]:
+        value, low, high = (_signed(of["score"][bound], sign) for bound in ("value", "low", "high"))
+        # What is shown with the other sign has its bounds the other way round.
+        bounds = {
+            "value": value,
+            "low": low if sign > 0 else high,
+            "high": high if sign > 0 else low,
+        }
+        rows.append([escape(name), _number(of["examples"]), _figure_of(bounds)])
+    return _table([kind, "examples", score], rows) + _more(len(found) - len(rows))
+
+
+def _more(left: int) -> str:
+    return f'<p class="note">and {left:,} more, in report.json</p>' if left else ""
+
+
+def _figure_of(found: int | float | dict[str, Any] | None) -> str:
+    """Return a count, or a figure with its interval."""
+    if not isinstance(found, dict):
+        return _number(found)
+    if found["value"] is None or found["low"] is None:
+        return _number(found["value"])
+    return f'{_number(found["value"])} <span class="note">({_bounds(found)})</span>'
 
 
 def _hardest(report: dict[str, Any], score: str, sign: int) -> list[str]:

@@ -1,0 +1,140 @@
+"""How well each class, each segment's class and each group of examples is answered."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt8
+
+from hyena_glt.evaluate.counted import counted_per_class
+from hyena_glt.evaluate.intervals import (
+    CountedMetrics,
+    Counts,
+    Interval,
+    Replicates,
+    counted_replicates,
+    intervals_of,
+)
+from hyena_glt.evaluate.metrics import per_class
+from hyena_glt.evaluate.segments import counted_segments, segment_counts, segment_scores
+
+Figures = dict[str, Any]
+"""Counts as they are, and figures as intervals, by their name."""
+
+
+class Resampling:
+    """Bootstrap samples of the rows of a part, or of groups of them: the same for all metrics."""
+
+    def __init__(
+        self, rows: int, groups: Int64[np.ndarray, " R"] | None, replicates: int, seed: int
+    ) -> None:
+        self.rows, self.groups, self.replicates, self.seed = rows, groups, replicates, seed
+
+    def counted(self, metrics: CountedMetrics) -> Replicates:
+        """Return metrics of all rows and of each sample, NaN where rows are of one unit alone."""
+        units = self.rows if self.groups is None else len(np.unique(self.groups))
+        if units < 2:
+            values = {name: float(v[0]) for name, v in metrics(np.ones((1, self.rows))).items()}
+            return Replicates(values, {name: np.full(1, math.nan) for name in values})
+        return counted_replicates(
+            metrics, self.rows, groups=self.groups, replicates=self.replicates, seed=self.seed
+        )
+
+
+def class_figures(
+    labels: Int64[np.ndarray, "..."],
+    chances: Float64[np.ndarray, "R C"],
+    names: Sequence[str],
+    resampling: Resampling,
+) -> dict[str, Figures]:
+    """Return what `per_class` says of each class, with intervals over samples of the rows."""
+    drawn = resampling.counted(counted_per_class(labels, chances, names))
+    return _by_name(per_class(labels, chances, names), intervals_of(drawn))
+
+
+def base_class_figures(
+    labels: Int64[np.ndarray, " L"],
+    chances: Float64[np.ndarray, "L C"],
+    names: Sequence[str],
+    drawn: Replicates,
+) -> dict[str, Figures]:
+    """Return the same of the classes of bases, whose figures ``drawn`` has as METRIC/CLASS."""
+    return _by_name(per_class(labels, chances, names), intervals_of(drawn))
+
+
+def _by_name(
+    table: dict[str, dict[str, float]], intervals: dict[str, Interval]
+) -> dict[str, Figures]:
+    return {
+        name: {
+            metric: int(value) if metric == "support" else asdict(intervals[f"{metric}/{name}"])
+            for metric, value in of.items()
+        }
+        for name, of in table.items()
+    }
+
+
+def segment_figures(
+    truth: Sequence[UInt8[np.ndarray, " _"]],
+    called: Sequence[UInt8[np.ndarray, " _"]],
+    runs: Sequence[Sequence[int]],
+    names: Sequence[str],
+    resampling: Resampling,
+) -> dict[str, Figures]:
+    """Return what `segment_scores` says of each class, with intervals over samples of the rows.
+
+    ``truth`` and ``called`` hold the codes of each row; rows of one run follow one another, and
+    segments run over them. In a sample a segment counts as often as the row where it begins.
+    """
+    order = [row for run in runs for row in run]
+    true, predicted = (
+        [np.concatenate([codes[row] for row in run]) for run in runs] for codes in (truth, called)
+    )
+    rows_bp = [len(truth[row]) for row in order]
+    found = {}
+    for code, name in enumerate(names):
+        counts = np.zeros((len(truth), 6), dtype=np.int64)
+        counts[order] = segment_counts(true, predicted, code, rows_bp)
+        intervals = intervals_of(resampling.counted(counted_segments(counts)))
+        scores = asdict(segment_scores(true, predicted, code))
+        found[name] = {
+            figure: asdict(intervals[figure]) if figure in intervals else value
+            for figure, value in scores.items()
+        }
+    return found
+
+
+def group_figures(
+    scores: Float64[np.ndarray, " R"],
+    groups: Sequence[str | None],
+    replicates: int,
+    seed: int,
+) -> dict[str, Figures]:
+    """Return each group's examples with a score, and their mean with an interval over them.
+
+    A group of one such example has no interval, one of none no mean either. Rows of no group, or
+    without a score, are left out.
+    """
+    found: dict[str, Figures] = {}
+    rows_of: dict[str, list[int]] = {}
+    for row, group in enumerate(groups):
+        if group is not None:
+            rows_of.setdefault(group, []).append(row)
+    for name in sorted(rows_of):
+        of_group = scores[rows_of[name]]
+        mean = _mean_score(of_group[~np.isnan(of_group)], replicates, seed)
+        found[name] = {"examples": int((~np.isnan(of_group)).sum()), "score": asdict(mean)}
+    return found
+
+
+def _mean_score(scores: Float64[np.ndarray, " _"], replicates: int, seed: int) -> Interval:
+    if not len(scores):
+        return Interval(math.nan, math.nan, math.nan)
+
+    def mean(counts: Counts) -> dict[str, Float64[np.ndarray, " B"]]:
+        return {"score": counts @ scores / counts.sum(axis=1)}
+
+    drawn = Resampling(len(scores), None, replicates, seed).counted(mean)
+    return intervals_of(drawn)["score"]
