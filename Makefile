@@ -5,19 +5,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-fast lint check bench clean
+.PHONY: demo test test-fast test-exhaustive lint check bench clean
 
 # Train the demo, score variants, write runs/demo/report.html.
 demo: $(READY)
 	$(BIN)/hyena-glt demo --out runs/demo
 
-# All tests, two at a time; then the demo, alone, so that its times mean something.
+# All tests but the exhaustive ones, two at a time; then the demo, alone, so that its times mean
+# something.
 test: $(READY)
-	$(BIN)/pytest -n 2 -m "not demo"
+	$(BIN)/pytest -n 2 -m "not demo and not exhaustive"
 	$(BIN)/pytest -m demo
 
 test-fast: $(READY)
 	$(BIN)/pytest -n 2
+
+# Every mixer with every rule of patching and every layout, beyond the cover that `make test` has.
+test-exhaustive: $(READY)
+	$(BIN)/pytest -n 2 -m exhaustive
 
 # What needs no test to run: format, lint, types, the rooms' order.
 lint: $(READY)

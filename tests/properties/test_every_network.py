@@ -39,7 +39,7 @@ def test_properties_hold_over_a_pairwise_cover(case: Case) -> None:
     check_causal_network(build(case))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("backbone", AXES["backbone"])
 @pytest.mark.parametrize("patch", AXES["patch"])
 def test_properties_hold_over_the_full_product(patch: str, backbone: str) -> None:
