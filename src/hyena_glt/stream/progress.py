@@ -27,6 +27,7 @@ from torch import Tensor
 
 from hyena_glt.errors import StateError, StorageError
 from hyena_glt.io import check_output, fsync_path, replacing_file
+from hyena_glt.stream.heap import return_free_memory
 from hyena_glt.stream.saved import load_tensors, save_tensors
 
 SAVE_S = 5.0  # between saves: the work that a kill may cost
@@ -156,6 +157,7 @@ class Progress:
         for name in self._discarded:
             (self.files / name).unlink(missing_ok=True)
         self._discarded.clear()
+        return_free_memory()  # so that hours of pieces take what minutes do
         self._saved_s = time.monotonic()
         self._has_begun = self._has_begun or (notes.leg, notes.position) != (0, 0)
 
