@@ -283,6 +283,23 @@ def test_answers_alone_in_a_batch_and_on_both_strands(
         np.testing.assert_allclose(one, two, atol=1e-7)
 
 
+def test_classes_that_are_strands_swap_on_the_other_one(classes: Path, tmp_path: Path) -> None:
+    task = {**CLASSIFY, "strand_pairs": [["motif", "none"]]}
+    data = {**recipe_data(classes, task), "augment": {"reverse_complement": 0.5}}
+    finetune(finetune_recipe_from(data, "test"), tmp_path / "run")
+    predictor = Predictor([tmp_path / "run/checkpoint"])
+    given = Example("a", b"ACGGTTGCAACC", None, "line 1")
+    turned = given._replace(sequence=b"GGTTGCAACCGT")
+    ((one,), (other,)) = (
+        [found.values for found in predict(predictor, [row], both_strands=True)]
+        for row in (given, turned)
+    )
+    np.testing.assert_allclose(one, other[::-1], atol=1e-7)
+    (alone,) = predict(predictor, [given])
+    assert abs(alone.values[0] - alone.values[1]) > 1e-4, "the network tells nothing apart"
+    assert abs(one[0] - one[1]) > 1e-6, "both strands were averaged without a swap"
+
+
 @pytest.mark.slow
 def test_labels_of_bases(tmp_path: Path) -> None:
     path = table(tmp_path, 60, lambda letters, _: letters.translate(str.maketrans("ACGT", "nyyn")))
@@ -364,6 +381,12 @@ def test_a_full_disk_is_told_of(
         ({"train": {"epochs": 1, "metric": "auc"}}, "train.metric=auc: .*expected one of accuracy"),
         ({"task": {**CLASSIFY, "class_weights": {"x": 1}}}, "the classes are motif, none"),
         ({"model": None}, "give init, a checkpoint"),
+        ({"task": {**CLASSIFY, "strand_pairs": [["motif", "x"]]}}, "found 'x', expected of motif"),
+        ({"task": {**CLASSIFY, "strand_pairs": [["a", "b"], ["b", "c"]]}}, "'b' stands there tw"),
+        (
+            {"task": {**CLASSIFY, "strand_pairs": [["motif", "none"]], "strands": "both"}},
+            "can't tell them apart",
+        ),
         ({"tuning": {"kind": "probe"}}, "a fresh one knows nothing"),
         ({"dataset": "nowhere"}, "no such folder"),
     ],

@@ -62,6 +62,31 @@ class PoolingConfig(Config):
         return self
 
 
+class _WholeConfig(Config):
+    """What is asked of a sequence as a whole."""
+
+    pooling: PoolingConfig = PoolingConfig()
+    strands: PooledStrands = "one"
+    strand_pairs: tuple[tuple[str, str], ...] = Field(
+        (),
+        description="answers that are each other's on the other strand, such as [[plus, minus]]: "
+        "the other strand, in augmentation and prediction, swaps them; all others are strandless",
+    )
+
+    @model_validator(mode="after")
+    def _pairs_are_told_apart(self) -> "_WholeConfig":
+        names = [name for pair in self.strand_pairs for name in pair]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"strand_pairs: {twice[0]!r} stands there twice; pair each name once")
+        if names and self.strands == "both":
+            raise ValueError(
+                "strand_pairs with strands=both: that answer is the same for both strands and "
+                "can't tell them apart; use strands: one, or remove the pairs"
+            )
+        return self
+
+
 class _ClassConfig(Config):
     """How one class out of several is learned."""
 
@@ -117,20 +142,16 @@ class _NumberConfig(Config):
         return self
 
 
-class ClassificationTaskConfig(_ClassConfig):
+class ClassificationTaskConfig(_ClassConfig, _WholeConfig):
     """One class for each sequence."""
 
     kind: Literal["classification"]
-    pooling: PoolingConfig = PoolingConfig()
-    strands: PooledStrands = "one"
 
 
-class MultilabelTaskConfig(Config):
+class MultilabelTaskConfig(_WholeConfig):
     """Any number of classes for each sequence: a yes or no for each."""
 
     kind: Literal["multilabel"]
-    pooling: PoolingConfig = PoolingConfig()
-    strands: PooledStrands = "one"
     focal_gamma: float = Field(
         0.0, ge=0, description="how much less what is easy counts; 0: cross entropy"
     )
@@ -139,12 +160,10 @@ class MultilabelTaskConfig(Config):
     )
 
 
-class RegressionTaskConfig(_NumberConfig):
+class RegressionTaskConfig(_NumberConfig, _WholeConfig):
     """One number or several for each sequence."""
 
     kind: Literal["regression"]
-    pooling: PoolingConfig = PoolingConfig()
-    strands: PooledStrands = "one"
 
 
 class BasesTaskConfig(_ClassConfig):

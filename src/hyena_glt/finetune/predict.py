@@ -13,7 +13,7 @@ from torch import Tensor
 from hyena_glt.checkpoint.tasks import TaskCheckpoint, build_task_network, load_task_checkpoint
 from hyena_glt.config.tasks import BasesTaskConfig, PairTaskConfig, SignalTaskConfig, answered
 from hyena_glt.data import whole_rows_of
-from hyena_glt.data.examples import strand_swaps
+from hyena_glt.data.examples import paired_swaps, strand_swaps
 from hyena_glt.errors import CheckpointError, RecipeError, SequenceError
 from hyena_glt.finetune.answers import places_of, readable, rows_of
 from hyena_glt.io.examples import Example
@@ -100,7 +100,8 @@ class Predictor:
                     "that bins of its strands differ; use one strand"
                 )
             return values[::-1][:, strand_swaps(self.names)]
-        return values
+        pairs = getattr(self.task, "strand_pairs", ())
+        return values[..., paired_swaps(self.names, pairs)] if pairs else values
 
 
 def predict(

@@ -28,7 +28,7 @@ from hyena_glt.config.tasks import (
     answered,
 )
 from hyena_glt.data import Split, file_sha256
-from hyena_glt.data.examples import Augment, Dataset, Rows, strand_swaps
+from hyena_glt.data.examples import Augment, Dataset, Rows, paired_swaps, strand_swaps
 from hyena_glt.errors import (
     CheckpointError,
     RecipeError,
@@ -169,13 +169,19 @@ def class_weights(recipe: FinetuneRecipe, dataset: Dataset) -> Tensor | None:
 
 
 def augmentation(recipe: FinetuneRecipe, dataset: Dataset) -> Augment | None:
-    """Return what changes training examples; None where nothing does."""
+    """Return what changes training examples; None where nothing does.
+
+    Raises RecipeError where the task pairs answers that the dataset doesn't have.
+    """
     asked, manifest = recipe.augment, dataset.manifest
+    pairs = getattr(recipe.task, "strand_pairs", ())
+    paired = paired_swaps(answer_names(dataset), pairs) if pairs else None
     if not (asked.reverse_complement or asked.shift_bp or asked.mutation):
         return None
     swaps = None
-    if asked.reverse_complement and manifest.target in ("bases", "signal"):
-        swaps = strand_swaps(answer_names(dataset))
+    if asked.reverse_complement:
+        by_place = manifest.target in ("bases", "signal")
+        swaps = strand_swaps(answer_names(dataset)) if by_place else paired
     return Augment(
         alphabet(manifest.config.modality),
         float(asked.reverse_complement),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyena_glt.data.examples.augment import Augment, row_keys, strand_swaps
+from hyena_glt.data.examples.augment import Augment, paired_swaps, row_keys, strand_swaps
 from hyena_glt.data.examples.dataset import Row
 from hyena_glt.errors import RecipeError
 from hyena_glt.tokenize import alphabet, decode, encode
@@ -87,6 +87,23 @@ def test_whole_labels_stay() -> None:
     assert augment(encode("AACGT"), 7, "class", rng())[1] == 7
     assert augment(encode("AACGT"), values, "values", rng())[1] is values
     assert augment(encode("AACGT"), None, "none", rng())[1] is None
+
+
+def test_whole_labels_that_name_a_strand_swap_with_it() -> None:
+    swaps = paired_swaps(["none", "minus", "plus"], [("plus", "minus")])
+    turning = Augment(DNA, reverse_complement=1.0, swaps=swaps)
+    classes = [turning(encode("AACG"), code, "class", rng())[1] for code in range(3)]
+    assert classes == [0, 2, 1]
+    several = np.array([1, 0, 1], dtype=np.uint8)
+    found = turning(encode("AACG"), several, "multilabel", rng())[1]
+    assert np.asarray(found).tolist() == [1, 1, 0]
+    values = np.array([0.5, 2, 3], dtype=np.float32)
+    found = turning(encode("AACG"), values, "values", rng())[1]
+    assert np.asarray(found).tolist() == [0.5, 3, 2]
+    staying = Augment(DNA, mutation=0.5, swaps=swaps)
+    assert staying(encode("AACG"), 1, "class", rng())[1] == 1
+    with pytest.raises(RecipeError, match="found 'other', expected of none, minus"):
+        paired_swaps(["none", "minus"], [("minus", "other")])
 
 
 def test_without_swaps_codes_are_turned_and_kept() -> None:

@@ -1,6 +1,6 @@
 """Takes labelled sequences; gives datasets: inspected, split, checked, memory-mapped."""
 
-from hyena_glt.data.examples.augment import Augment, strand_swaps
+from hyena_glt.data.examples.augment import Augment, paired_swaps, strand_swaps
 from hyena_glt.data.examples.dataset import Dataset, Manifest, Row, Rows, open_dataset
 from hyena_glt.data.examples.guess import LabelKind, guess_dataset
 from hyena_glt.data.examples.inspect import Inspection, inspect_examples
@@ -24,6 +24,7 @@ __all__ = [
     "inspect_sources",
     "is_dataset",
     "open_dataset",
+    "paired_swaps",
     "prepare_dataset",
     "strand_swaps",
 ]

@@ -40,9 +40,9 @@ class Augment:
     - ``mutation``: the probability that a base is replaced, by each other letter of the alphabet
       with equal chance. Case stays, and so do letters that name several bases.
 
-    ``swaps`` holds, for classes of bases or tracks of a signal, the code of the one that a code is
-    on the other strand, as `strand_swaps` gives; without it codes stay. Classes of whole examples
-    and numbers stay whatever is done.
+    ``swaps`` holds, for classes, numbers or tracks, the code of the one that a code is on the other
+    strand, as `strand_swaps` (of bases and signals) and `paired_swaps` (of whole examples) give;
+    without it codes stay.
 
     Raises RecipeError for a probability that isn't one, a negative shift, a shift that isn't whole
     bins of ``bin_bp``, and the other strand of a protein.
@@ -190,7 +190,11 @@ class Augment:
         if kind == "signal":
             bins = self._by_bin(target, sequence)[::-1]
             return bins if self.swaps is None else bins[:, self.swaps]
-        return target
+        if self.swaps is None:
+            return target
+        if kind == "class":
+            return int(self.swaps[int(np.asarray(target))])
+        return np.asarray(np.asarray(target)[self.swaps])
 
     def _cropped(
         self, sequence: UInt8[np.ndarray, " L"], target: EncodedTarget, kind: Target, start: int
@@ -267,6 +271,21 @@ def _happens(numbers: UInt64[np.ndarray, " N"], chance: float) -> Bool[np.ndarra
 def _below(numbers: UInt64[np.ndarray, " N"], count: int) -> Int64[np.ndarray, " N"]:
     """Random numbers from 0 to ``count`` - 1."""
     return ((numbers >> np.uint64(32)) * np.uint64(count) >> np.uint64(32)).astype(np.int64)
+
+
+def paired_swaps(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Int64[np.ndarray, " C"]:
+    """Return the code of what each class, or number, is on the other strand: of a pair the other.
+
+    Raises RecipeError for a name in ``pairs`` that isn't in ``names``.
+    """
+    code_of = {name: code for code, name in enumerate(names)}
+    partners = np.arange(len(names))
+    for name in (name for pair in pairs for name in pair):
+        if name not in code_of:
+            raise RecipeError(f"task.strand_pairs: found {name!r}, expected of {', '.join(names)}")
+    for one, other in pairs:
+        partners[code_of[one]], partners[code_of[other]] = code_of[other], code_of[one]
+    return partners
 
 
 def strand_swaps(classes: Sequence[str]) -> Int64[np.ndarray, " C"]:
