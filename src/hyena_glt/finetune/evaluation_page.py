@@ -130,7 +130,10 @@ def _beginning(report: dict[str, Any]) -> list[str]:
         if found["genomes"]:
             kind = "warning" if found["overlapping"] else "note"
             parts.append(f'<p class="{kind}">{escape(found["says"])}</p>')
-    rows = [_metric(*item) for item in report["metrics"].items()]
+    # Those of one class stand in the table of classes.
+    classes = report.get("classes", {})
+    whole = {n: of for n, of in report["metrics"].items() if n.partition("/")[2] not in classes}
+    rows = [_metric(*item) for item in whole.items()]
     return [*parts, _table(["metric", "value", "95 % interval", "what it is"], rows)]
 
 
