@@ -15,6 +15,7 @@ from answering.plan import (
     SETS,
     STARTS,
     ZERO_SHOT,
+    starts_of,
 )
 from hyena_glt.evaluate.intervals import seed_interval
 from hyena_glt.suites.tables import mean_with_interval
@@ -97,7 +98,7 @@ def columns_of(done: Done, suite: str, name: str) -> dict[str, Column]:
             for cell in sorted(about.get("cells", ()), key=lambda cell: cell["seed"])
             if cell["contender"] == (contender if contender in FLOORS else "ours")
         ]
-        planned = start not in PRETRAINED or f"{suite}/{name}" not in NOT_DNA
+        planned = start in starts_of(suite, name)
         # A floor may have no answer: letters at their places where lengths differ.
         found[contender] = Column(planned and not (about and not cells), cells)
     return found
@@ -266,8 +267,9 @@ def _remarks(plan: Plan) -> str:
     seen = ", ".join(f"`{name}`" for name in plan["seen_unlabelled"])
     rna = " and ".join(f"`{name}`" for name in NOT_DNA)
     return (
-        f"{rna} are RNA, which the pretrained networks don't read: `{NOT_PLANNED}`. Of "
-        f"`{FLOORS[0]}` and `{FLOORS[1]}` it stands where they have no answer. Test sequences of "
+        f"`{NOT_PLANNED}` of `{PRETRAINED[0]}` is where no goal is set, which it isn't run on; of "
+        f"{rna}, since they are RNA, which the pretrained networks don't read; and of `{FLOORS[0]}` "
+        f"and `{FLOORS[1]}` where they have no answer. Test sequences of "
         f"{seen} stand in what was pretrained on, without their labels: its promoters lie all over "
         "E. coli, and could not be kept off. All other test sequences that lie in the four genomes "
         "are in `recipes/pretraining/evaluation.bed`, which training kept 5 kb off."

@@ -8,6 +8,7 @@ import pytest
 from answering.genes import gene_suite, reading_frame
 from answering.page import page_text
 from answering.plan import (
+    GOALS,
     NOT_DNA,
     PLAN_PATH,
     PRETRAINED,
@@ -85,6 +86,16 @@ def test_a_pretrained_network_answers_dna_alone() -> None:
         "other/floors/mpsa",
         "other/scratch/mpsa",
     ]
+    assert [name for name in names if name.endswith("tf_peaks")] == [
+        "other/floors/tf_peaks",
+        "other/scratch/tf_peaks",
+        "other/bidirectional/tf_peaks",
+    ]
+    assert {f"{cell.kind}/{cell.what}" for cell in all_cells() if cell.start == "causal"} == {
+        *GOALS,
+        "pretrain/",
+        "zero_shot/brca1",
+    }
     asked = {f"{suite}/{name}" for suite in SETS for name in SETS[suite]}
     dna = {
         f"{suite}/{each.name}"
