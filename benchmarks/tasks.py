@@ -154,7 +154,7 @@ def answer_set(cell: Cell, here: Place, minutes: float | None) -> dict[str, Any]
     changes = [f"train.epochs={epochs}"]
     floors = cell.start == "floors"
     if not floors:
-        tuning = TUNING[cell.start] | (TUNING_OF_BASES.get(cell.start, {}) if of_bases else {})
+        tuning = TUNING | (TUNING_OF_BASES.get(cell.start, {}) if of_bases else {})
         changes += [f"{key}={value}" for key, value in tuning.items()]
     if cell.start == "scratch":
         model = pretraining_recipe(FRESH, None).model.model_dump(mode="json")

@@ -267,9 +267,9 @@ def _remarks(plan: Plan) -> str:
     seen = ", ".join(f"`{name}`" for name in plan["seen_unlabelled"])
     rna = " and ".join(f"`{name}`" for name in NOT_DNA)
     return (
-        f"`{NOT_PLANNED}` of `{PRETRAINED[0]}` is where no goal is set, which it isn't run on; of "
-        f"{rna}, since they are RNA, which the pretrained networks don't read; and of `{FLOORS[0]}` "
-        f"and `{FLOORS[1]}` where they have no answer. Test sequences of "
+        f"`{NOT_PLANNED}`: `{PRETRAINED[0]}` is run where a goal is set; {rna} are RNA, which the "
+        f"pretrained networks don't read; `{FLOORS[0]}` and `{FLOORS[1]}` have no answer to some "
+        "sets. Test sequences of "
         f"{seen} stand in what was pretrained on, without their labels: its promoters lie all over "
         "E. coli, and could not be kept off. All other test sequences that lie in the four genomes "
         "are in `recipes/pretraining/evaluation.bed`, which training kept 5 kb off."

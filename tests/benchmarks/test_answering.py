@@ -14,7 +14,6 @@ from answering.plan import (
     PRETRAINED,
     SETS,
     STARTS,
-    TUNING,
     Cell,
     all_cells,
     epochs_for,
@@ -43,10 +42,6 @@ def test_a_cell_is_known_by_its_name() -> None:
 @pytest.mark.parametrize("suite", sorted(SETS.keys() - {"genes"}))
 def test_every_set_of_the_plan_is_in_its_suite(suite: str) -> None:
     assert set(SETS[suite]) <= {each.name for each in load_suite(suite).sets}
-
-
-def test_every_start_but_the_floors_is_tuned() -> None:
-    assert {"floors", *TUNING} == set(STARTS)
 
 
 @pytest.mark.parametrize(
