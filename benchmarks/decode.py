@@ -166,6 +166,7 @@ def main() -> int:
     about = {
         "form": "long" if arguments.long else "short",
         "precision": "fp32",
+        "device": arguments.device,
         "threads": arguments.threads,
         "steps_a_block": STEPS,
         "rounds": form["rounds"],

@@ -8,7 +8,7 @@ Prints JSON, which ``--out`` keeps; a run that was stopped goes on with it. One 
 one thread; contenders take turns and medians are compared. On a GPU as many rows as make 512 k
 positions, which fill it; ``of_copy`` is the rate at which a forward pass that read its input and
 wrote its answer once would move bytes in that time, over the rate of a copy, and ``of_gemm`` the
-rate of its matrix products over that of a large one. Two groups:
+rate of its matrix products over that of a large one, both of ours alone. Two groups:
 
     convolutions  alone. long: ours (chunked), fft (the filter by outer products of two short
                   tables, which is cheap, and an FFT in fp32), vortex (every exponential of every
@@ -52,6 +52,7 @@ TAPS, GROUP = 128, 16
 HEADS = 4
 GPU_POSITIONS = 524_288
 MIXERS = (*"SMLA", "hyena2", "attention")
+OURS = {"ours", *"SMLA"}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Beyond ``most_length`` a contender takes minutes, or more memory than there is.
 SHORT: dict[str, Any] = {
@@ -212,23 +213,24 @@ def compare(
             for kind, ms in of.items():
                 pairs = zip(ms[1:], times["ours"][kind][1:], strict=True)
                 found[name][f"{kind}_over_ours"] = round(median(a / b for a, b in pairs), 2)
-        if device.type == "cuda":
-            found[name] |= of_ceilings(contenders[name], median(of["forward"][1:]) / 1e3, dtype)
+    if device.type == "cuda":
+        precision: Precision = "bf16" if dtype == torch.bfloat16 else "fp32"
+        found["copy_gb_s"] = round(copy_peak_gb_s(device), 1)
+        found["gemm_gflops"] = round(gemm_peak_gflops(precision, device), 1)
+        for name in OURS & contenders.keys():
+            gb, gflop = work_of(contenders[name], dtype)
+            forward_s = found[name]["forward_ms"] / 1e3
+            found[name]["of_copy"] = round(gb / forward_s / found["copy_gb_s"], 3)
+            found[name]["of_gemm"] = round(gflop / forward_s / found["gemm_gflops"], 3)
     return found
 
 
 @torch.no_grad()
-def of_ceilings(contender: Contender, forward_s: float, dtype: torch.dtype) -> dict[str, float]:
-    """Return which share of the memory's and of the matrix units' rate a forward pass reaches."""
+def work_of(contender: Contender, dtype: torch.dtype) -> tuple[float, float]:
+    """Return (gigabytes that a forward pass can't do without, 1e9 FLOPs of its products)."""
     function, inputs = contender
-    x = inputs[0]
-    gb = 2 * x.numel() * dtype.itemsize / 1e9
-    gflop = product_gflop(lambda: function(*inputs))
-    precision: Precision = "bf16" if dtype == torch.bfloat16 else "fp32"
-    return {
-        "of_copy": round(gb / forward_s / copy_peak_gb_s(x.device), 3),
-        "of_gemm": round(gflop / forward_s / gemm_peak_gflops(precision, x.device), 3),
-    }
+    gb = 2 * inputs[0].numel() * dtype.itemsize / 1e9
+    return gb, product_gflop(lambda: function(*inputs))
 
 
 def largest_error(contenders: Mapping[str, Contender]) -> float:
@@ -317,16 +319,16 @@ def main() -> int:
     add_out(parser)
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
-    torch.set_default_device(device)
+    if device.type == "cuda":
+        torch.set_default_device(device)
     torch.manual_seed(0)
     torch.set_num_threads(1)
+    if arguments.long and device.type == "cuda":
+        parser.error("--long is of a CPU; a GPU has one form")
     form = GPU if device.type == "cuda" else LONG if arguments.long else SHORT
     rounds = arguments.rounds or form["rounds"]
     about = {"channels": DIM, "threads": 1, "rounds": rounds, "machine": here(arguments.device)}
-    if device.type == "cuda":
-        about["copy_gb_s"] = round(copy_peak_gb_s(device), 1)
-        about["gemm_gflops"] = round(gemm_peak_gflops("bf16", device), 1)
-    cells = Cells(arguments.out, about)
+    cells = Cells(arguments.out, {**about, "device": arguments.device})
     lengths = arguments.lengths or form["lengths"]
     precisions = arguments.precisions or precisions_of(form["precisions"], arguments.device)
     results = list(measured(lengths, precisions, rounds, form["most_length"], cells, device))

@@ -16,7 +16,6 @@ import argparse
 import json
 import re
 import sys
-import time
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -28,6 +27,7 @@ from patching.results import add_result, locked, read_results
 from patching.running import launcher, run_side_by_side
 from peers import CONTENDERS, REFERENCE, SHAPES, build_contender, letter_logits, size_of
 from peers.letters import EMBED
+from peers.matrices import now_s
 from torch import nn
 
 from hyena_glt.checkpoint.tree import load_tree, save_tree
@@ -116,7 +116,8 @@ class Run:
     def __init__(self, name: str, recipe: Recipe, steps: int, folder: Path, device: str) -> None:
         torch.manual_seed(recipe.seed)
         self.config, self.steps, self.folder = recipe.train, steps, folder
-        self.network = build_contender(name, WINDOW_BP).to(device)
+        self.device = torch.device(device)
+        self.network = build_contender(name, WINDOW_BP).to(self.device)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(),
             lr=self.config.lr,
@@ -136,7 +137,7 @@ class Run:
 
     def step(self, batch: Batch) -> None:
         """Take one step."""
-        start_s = time.perf_counter()
+        start_s = now_s(self.device)
         loss = loss_of(self.network, batch)
         (loss.nll_nats / loss.weight).backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm or torch.inf)
@@ -146,7 +147,7 @@ class Run:
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.done_steps += 1
-        self.seconds += time.perf_counter() - start_s
+        self.seconds += now_s(self.device) - start_s
 
     def keep(self) -> None:
         """Keep the state instead of the one before."""

@@ -220,6 +220,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         "letters": "random" if arguments.dna is None else arguments.dna.name,
         "precision": arguments.precision,
         "mode": "compiled" if arguments.compile else "eager",
+        "device": arguments.device,
         "threads": arguments.threads,
         "piece_bp": PIECE_BP,
         "machine": here(arguments.device),

@@ -28,6 +28,9 @@ from answering.plan import (
     BASES_A_RUN,
     FLOORS,
     FRESH,
+    FRESH_EXACT_K,
+    HEAD_RATE,
+    OFTEN,
     PLAN_PATH,
     PRETRAINED,
     RECIPES,
@@ -35,12 +38,13 @@ from answering.plan import (
     ROOT,
     SEEDS,
     STARTS,
-    TUNING,
+    STAYS,
     TUNING_OF_BASES,
     ZERO_SHOT_WINDOW_BP,
     Cell,
     epochs_for,
     make_plan,
+    rate_for,
 )
 from patching.cells import data_folder, machine, read_plan
 from patching.plan import plan_sha256
@@ -154,11 +158,16 @@ def answer_set(cell: Cell, here: Place, minutes: float | None) -> dict[str, Any]
     changes = [f"train.epochs={epochs}"]
     floors = cell.start == "floors"
     if not floors:
-        tuning = TUNING | (TUNING_OF_BASES.get(cell.start, {}) if of_bases else {})
+        changes += [f"train.lr={rate_for(epochs)}", f"train.head_lr={HEAD_RATE}"]
+        tuning = TUNING_OF_BASES.get(cell.start, {}) if of_bases else {}
         changes += [f"{key}={value}" for key, value in tuning.items()]
     if cell.start == "scratch":
         model = pretraining_recipe(FRESH, None).model.model_dump(mode="json")
+        if epochs >= OFTEN:
+            model["embed"]["exact_k"] = FRESH_EXACT_K
         changes.append(f"model={json.dumps(model)}")
+    elif not floors and epochs >= OFTEN:
+        changes.append(f"tuning={json.dumps({'kind': 'full', 'freeze': STAYS})}")
     options = BenchmarkOptions(
         data=data_folder(),
         out=out,

@@ -18,6 +18,7 @@ from answering.plan import (
     all_cells,
     epochs_for,
     make_plan,
+    rate_for,
 )
 
 from hyena_glt.config import DatasetConfig, load_recipe
@@ -49,6 +50,10 @@ def test_every_set_of_the_plan_is_in_its_suite(suite: str) -> None:
 )
 def test_a_run_reads_its_bases_in_whole_epochs(bases: int, epochs: int) -> None:
     assert epochs_for(bases) == epochs
+
+
+def test_a_set_that_is_read_often_moves_slower() -> None:
+    assert [rate_for(epochs) for epochs in (1, 4, 20)] == [0.002, 0.001, 0.000447]
 
 
 @pytest.mark.parametrize("name", PRETRAINED)

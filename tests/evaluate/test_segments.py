@@ -70,13 +70,19 @@ def test_counts_of_rows_of_one_record_by_hand() -> None:
     # True      [1,4) [6,8) [9,13); predicted [1,4) [5,8) [11,12). Rows [0,6) [6,9) [9,14).
     true, predicted = [coded("01110011011110")], [coded("01110111000100")]
     counts = segment_counts(true, predicted, 1, [6, 3, 5])
-    # true, predicted, exact, overlapping, bases in both, bases in either
-    assert counts.tolist() == [[1, 2, 1, 1, 3, 4], [1, 0, 0, 1, 2, 2], [1, 1, 0, 0, 1, 4]]
+    # true, predicted, exact, overlapping by the true one, by the predicted one, both, either
+    assert counts.tolist() == [
+        [1, 2, 1, 1, 2, 3, 4],
+        [1, 0, 0, 1, 0, 2, 2],
+        [1, 1, 0, 0, 0, 1, 4],
+    ]
     # The first row twice, the last not at all: 3 true, 4 predicted.
     drawn = counted_segments(counts)(np.array([[2.0, 1.0, 0.0]]))
     assert drawn["exact_precision"] == 2 / 4
     assert drawn["exact_recall"] == 2 / 3
     assert drawn["overlap_recall"] == 3 / 3
+    assert drawn["overlap_precision"] == 4 / 4
+    assert drawn["overlap_f1"] == 7 / 7
     assert drawn["jaccard"] == 8 / 10
     with pytest.raises(ValueError, match="13 bases, expected the 14"):
         segment_counts(true, predicted, 1, [6, 3, 4])
@@ -96,6 +102,19 @@ def test_counts_of_records_are_those_of_each_by_itself(
         scores = segment_scores([one], [other], code)
         found = (scores.true_segments, scores.predicted_segments, scores.exact, scores.overlapping)
         assert tuple(row[:4].tolist()) == found
+        assert row[4] == scores.overlapping
+
+
+@given(CODES, CODES, st.integers(0, 2), st.lists(st.integers(0, 3), min_size=3, max_size=3))
+def test_no_share_is_above_one_whatever_rows_are_drawn(
+    one: list[int], other: list[int], code: int, drawn: list[int]
+) -> None:
+    length = min(len(one), len(other))
+    true, predicted = (np.array(codes[:length], dtype=np.uint8) for codes in (one, other))
+    rows_bp = [length // 3, length // 3, length - 2 * (length // 3)]
+    counts = segment_counts([true], [predicted], code, rows_bp)
+    for share in counted_segments(counts)(np.array([drawn], dtype=np.float64)).values():
+        assert np.isnan(share) or 0 <= share <= 1
 
 
 def test_precision_is_over_the_predicted_and_recall_over_the_true() -> None:

@@ -315,6 +315,7 @@ def test_one_group_has_no_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (accuracy["value"], accuracy["low"], accuracy["high"]) == (0.75, None, None)
     recall = report["classes"]["no"]["recall"]
     assert (recall["value"], recall["low"], recall["high"]) == (0.5, None, None)
+    assert recall["left_out"] == 10
     # Its examples differ among themselves.
     assert report["by_group"]["g"]["score"]["low"] < 0.75 < report["by_group"]["g"]["score"]["high"]
     assert (report["resampled"], report["units"]) == ("groups", 1)

@@ -41,7 +41,7 @@ class LetterPatcher(DynamicPatcher):
         self.closing = torch.tensor([ord(letter) for letter in closing])
 
     def wanted(self, call: Call) -> Wanted:
-        return Wanted(torch.isin(call.ids, self.closing))
+        return Wanted(torch.isin(call.ids, self.closing.to(call.ids.device)))
 
 
 class Case(NamedTuple):

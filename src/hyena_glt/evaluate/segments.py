@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 from hyena_glt.evaluate.counted import ratio
 from hyena_glt.evaluate.intervals import CountedMetrics, Counts
 
+SEGMENT_COLUMNS = 7  # of the table that `segment_counts` gives
+
 
 def segments(codes: UInt8[np.ndarray, " L"], code: int) -> Int64[np.ndarray, "S 2"]:
     """Return the `[start, end)` of each longest run of `code`, 0-based, from left to right.
@@ -66,13 +68,13 @@ def segment_counts(
     predicted: Sequence[UInt8[np.ndarray, " _"]],
     code: int,
     rows_bp: Sequence[int] | None = None,
-) -> Int64[np.ndarray, "R 6"]:
+) -> Int64[np.ndarray, "R 7"]:
     """Return what `segment_scores` sums and divides, of each row.
 
     A row is a record, or, where records are made of several, as many bases of all records end to
     end as `rows_bp` says. Columns are true segments, predicted ones, pairs with both edges right,
-    pairs of intersection over union >= 0.5, bases in both, and bases in either. A segment counts in
-    the row where it begins, a pair where the true one does.
+    pairs of intersection over union >= 0.5 where the true one begins, the same where the predicted
+    one does, bases in both, and bases in either. A segment counts in the row where it begins.
 
     Raises what `segment_scores` raises, and `ValueError` if rows have not as many bases as records.
     """
@@ -101,7 +103,10 @@ def segment_counts(
     # No segment is in two such pairs: two segments have a base between them, so not both can cover
     # half of a third.
     overlapping = 2 * shared_bp >= union_bp
-    begins_at = (a[:, 0], b[:, 0], a[pair_a[exact], 0], a[pair_a[overlapping], 0])
+    begins_at = (
+        *(a[:, 0], b[:, 0], a[pair_a[exact], 0]),
+        *(a[pair_a[overlapping], 0], b[pair_b[overlapping], 0]),
+    )
     return np.stack(
         [
             *(_in_rows(places_bp, ends_bp) for places_bp in begins_at),
@@ -111,25 +116,30 @@ def segment_counts(
     )
 
 
-def counted_segments(counts: Int64[np.ndarray, "R 6"]) -> CountedMetrics:
+def counted_segments(counts: Int64[np.ndarray, "R 7"]) -> CountedMetrics:
     """Return the function from how often rows were drawn to what `segment_scores` gives of those.
 
     `counts` are those of `segment_counts`; precisions, recalls, f1 and jaccard are returned.
     """
 
     def metrics(drawn: Counts) -> dict[str, Float64[np.ndarray, " B"]]:
-        true, predicted, exact, overlapping, both, either = (drawn @ counts).T
+        true, predicted, exact, of_true, of_predicted, both, either = (drawn @ counts).T
         found = {}
-        for name, matches in (("exact", exact), ("overlap", overlapping)):
-            found[f"{name}_precision"] = ratio(matches, predicted)
-            found[f"{name}_recall"] = ratio(matches, true)
-            found[f"{name}_f1"] = ratio(2 * matches, true + predicted)
+        # Of a pair that begins in two rows one can be drawn without the other: each side's matches
+        # are over its own segments, so that no share is above 1.
+        for name, found_true, found_predicted in (
+            ("exact", exact, exact),
+            ("overlap", of_true, of_predicted),
+        ):
+            found[f"{name}_precision"] = ratio(found_predicted, predicted)
+            found[f"{name}_recall"] = ratio(found_true, true)
+            found[f"{name}_f1"] = ratio(found_true + found_predicted, true + predicted)
         return found | {"jaccard": ratio(both, either)}
 
     return metrics
 
 
-def _scores_of(sums: Int64[np.ndarray, " 6"]) -> SegmentScores:
+def _scores_of(sums: Int64[np.ndarray, " 7"]) -> SegmentScores:
     true, predicted, exact, overlapping = sums[:4].tolist()
     metrics = counted_segments(sums[None])(np.ones((1, 1)))
     figures = {name: float(value[0]) for name, value in metrics.items()}

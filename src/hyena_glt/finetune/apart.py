@@ -11,14 +11,21 @@ from jaxtyping import Float64, Int64, UInt8
 from hyena_glt.evaluate.counted import counted_per_class
 from hyena_glt.evaluate.intervals import (
     CountedMetrics,
-    Counts,
     Interval,
     Replicates,
     counted_replicates,
     intervals_of,
+    percentile_interval,
 )
 from hyena_glt.evaluate.metrics import per_class
-from hyena_glt.evaluate.segments import counted_segments, segment_counts, segment_scores
+from hyena_glt.evaluate.segments import (
+    SEGMENT_COLUMNS,
+    counted_segments,
+    segment_counts,
+    segment_scores,
+)
+
+_BLOCK_NUMBERS = 1 << 20  # drawn at once
 
 Figures = dict[str, Any]
 """Counts as they are, and figures as intervals, by their name."""
@@ -37,7 +44,8 @@ class Resampling:
         units = self.rows if self.groups is None else len(np.unique(self.groups))
         if units < 2:
             values = {name: float(v[0]) for name, v in metrics(np.ones((1, self.rows))).items()}
-            return Replicates(values, {name: np.full(1, math.nan) for name in values})
+            undefined = np.full(self.replicates, math.nan)
+            return Replicates(values, dict.fromkeys(values, undefined))
         return counted_replicates(
             metrics, self.rows, groups=self.groups, replicates=self.replicates, seed=self.seed
         )
@@ -95,7 +103,7 @@ def segment_figures(
     rows_bp = [len(truth[row]) for row in order]
     found = {}
     for code, name in enumerate(names):
-        counts = np.zeros((len(truth), 6), dtype=np.int64)
+        counts = np.zeros((len(truth), SEGMENT_COLUMNS), dtype=np.int64)
         counts[order] = segment_counts(true, predicted, code, rows_bp)
         intervals = intervals_of(resampling.counted(counted_segments(counts)))
         scores = asdict(segment_scores(true, predicted, code))
@@ -130,11 +138,11 @@ def group_figures(
 
 
 def _mean_score(scores: Float64[np.ndarray, " _"], replicates: int, seed: int) -> Interval:
-    if not len(scores):
-        return Interval(math.nan, math.nan, math.nan)
-
-    def mean(counts: Counts) -> dict[str, Float64[np.ndarray, " B"]]:
-        return {"score": counts @ scores / counts.sum(axis=1)}
-
-    drawn = Resampling(len(scores), None, replicates, seed).counted(mean)
-    return intervals_of(drawn)["score"]
+    count = len(scores)
+    if count < 2:
+        return Interval(float(scores[0]) if count else math.nan, math.nan, math.nan, replicates)
+    rng = np.random.default_rng(seed)
+    block = max(1, _BLOCK_NUMBERS // count)
+    sizes = [min(block, replicates - first) for first in range(0, replicates, block)]
+    drawn = [scores[rng.integers(count, size=(size, count))].mean(axis=1) for size in sizes]
+    return percentile_interval(float(scores.mean()), np.concatenate(drawn))

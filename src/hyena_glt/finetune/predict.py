@@ -177,5 +177,6 @@ def _alternatives(predictor: Predictor, batch: Sequence[Example]) -> list[np.nda
 
 def _question(checkpoint: TaskCheckpoint) -> tuple[object, ...]:
     task = checkpoint.recipe.task
-    kind = (task.kind, answered(task).kind, getattr(task, "bin_bp", None))
+    pairs = frozenset(map(frozenset, getattr(task, "strand_pairs", ())))
+    kind = (task.kind, answered(task).kind, getattr(task, "bin_bp", None), pairs)
     return (*kind, checkpoint.answers, checkpoint.modality)

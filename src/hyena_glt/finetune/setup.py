@@ -175,6 +175,8 @@ def augmentation(recipe: FinetuneRecipe, dataset: Dataset) -> Augment | None:
     """
     asked, manifest = recipe.augment, dataset.manifest
     pairs = getattr(recipe.task, "strand_pairs", ())
+    if pairs and manifest.config.modality == "protein":
+        raise RecipeError("task.strand_pairs: proteins have no other strand; leave it out")
     paired = paired_swaps(answer_names(dataset), pairs) if pairs else None
     if not (asked.reverse_complement or asked.shift_bp or asked.mutation):
         return None
