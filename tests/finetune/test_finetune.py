@@ -298,6 +298,10 @@ def test_classes_that_are_strands_swap_on_the_other_one(classes: Path, tmp_path:
     (alone,) = predict(predictor, [given])
     assert abs(alone.values[0] - alone.values[1]) > 1e-4, "the network tells nothing apart"
     assert abs(one[0] - one[1]) > 1e-6, "both strands were averaged without a swap"
+    # Another network's answers mean another thing there.
+    finetune(finetune_recipe_from(recipe_data(classes, CLASSIFY), "test"), tmp_path / "other")
+    with pytest.raises(CheckpointError, match="answers another task"):
+        Predictor([tmp_path / "run/checkpoint", tmp_path / "other/checkpoint"])
 
 
 @pytest.mark.slow
