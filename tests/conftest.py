@@ -4,7 +4,7 @@ The package is imported inside fixtures: this file is read before the hook that 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,17 @@ def letters(length_bp: int, seed: int, share_of_a: float = 0.25) -> str:
     rest = (1 - share_of_a) / 3
     rng = np.random.default_rng(seed)
     return "".join(rng.choice(list("ACGT"), length_bp, p=[share_of_a, rest, rest, rest]))
+
+
+@pytest.fixture
+def no_shape_checks() -> Iterator[None]:
+    """What checks shapes in the test run can't be compiled."""
+    import jaxtyping
+
+    jaxtyping.config.update("jaxtyping_disable", True)
+    torch.compiler.reset()
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,9 @@
 """On a CUDA device: the numbers of a CPU, streamed, in bf16, compiled, trained and asked."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import jaxtyping
 import pytest
 import torch
 from properties.checks import check_pieces, same, same_gradient
@@ -170,15 +169,6 @@ def test_fp32_is_fp32_and_bf16_is_near_it() -> None:
     reduced = nats_a_base(there, ids.cuda(), length.cuda())
     assert (reduced - nats).abs().max() < BF16_NATS_A_BASE
     assert not torch.equal(reduced, nats), "bf16 isn't in use"
-
-
-@pytest.fixture
-def no_shape_checks() -> Iterator[None]:
-    """What checks shapes in the test run can't be compiled."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    torch.compiler.reset()
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("no_shape_checks")

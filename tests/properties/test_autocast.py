@@ -1,8 +1,5 @@
 """Training in bf16: products are rounded, states and sums aren't, wherever the backward runs."""
 
-from collections.abc import Iterator
-
-import jaxtyping
 import pytest
 import torch
 from torch import Tensor
@@ -27,14 +24,6 @@ def gradients(network: HyenaGLT, ids: Tensor, inside: bool, compiled: bool) -> l
     if not inside:
         total.backward()
     return [p.grad.clone() for p in network.parameters() if p.grad is not None]
-
-
-@pytest.fixture
-def no_shape_checks() -> Iterator[None]:
-    """What checks shapes in the test run can't be compiled."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.parametrize("layout", ["L", "M"])

@@ -2,10 +2,9 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import jaxtyping
 import pytest
 import torch
 from torch._inductor.utils import run_and_get_code
@@ -41,15 +40,6 @@ PATCHES: dict[str, tuple[list[Any], Any]] = {
     ),
 }
 ROWS = [document(length, seed, "ACGT") for seed, length in enumerate((90, 40))]
-
-
-@pytest.fixture
-def no_shape_checks() -> Iterator[None]:
-    """What checks shapes in the test run can't be compiled."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    torch.compiler.reset()
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def network_of(name: str, backbone: str = "S", dtype: torch.dtype = torch.float64) -> HyenaGLT:
