@@ -137,8 +137,8 @@ def all_cells() -> list[Cell]:
 def starts_of(suite: str, name: str) -> tuple[str, ...]:
     """Return what a set is answered from: a fresh network and, of DNA, the pretrained ones.
 
-    The causal one answers what has a goal. It takes as long as the other, which reads both sides of
-    a base and is ahead of it: all sets from all starts wouldn't fit into eight hours of two cores.
+    The causal one answers what has a goal alone: all sets from all starts wouldn't fit into eight
+    hours of two cores.
     """
     key = f"{suite}/{name}"
     if key in NOT_DNA:
