@@ -47,8 +47,9 @@ def test_products_are_those_of_forward_and_backward() -> None:
 
 def test_rows_make_steps_of_as_many_bases() -> None:
     assert [train_step.rows_at(n, 8192) for n in (1024, 8192, 32_768)] == [8, 1, 1]
-    assert train_step.contenders_at(32_768)[-1] == "transformer"
-    assert "transformer" not in train_step.contenders_at(32_769)
+    assert train_step.contenders_at(32_768, "cpu")[-1] == "transformer"
+    assert "transformer" not in train_step.contenders_at(32_769, "cpu")
+    assert "transformer" in train_step.contenders_at(131_072, "cuda")
     ids, target = random_rows(3, 50)
     assert (ids[:, 0] == 1).all()
     assert torch.equal(ids[:, 1:], torch.tensor(list(b"ACGT"))[target[:, :-1]])
@@ -121,16 +122,16 @@ def batches(count: int) -> list[Batch]:
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     recipe = quality.recipe_of("1e-3", 1, 4)
     steps = batches(4)
-    whole = quality.Run("patched", recipe, 4, tmp_path / "whole")
+    whole = quality.Run("patched", recipe, 4, tmp_path / "whole", "cpu")
     for batch in steps:
         whole.step(batch)
-    first = quality.Run("patched", recipe, 4, tmp_path / "cut")
+    first = quality.Run("patched", recipe, 4, tmp_path / "cut", "cpu")
     for batch in steps[:2]:
         first.step(batch)
         first.keep()
     first.step(steps[2])  # lost with the kill
     assert len(list((tmp_path / "cut").iterdir())) == 2
-    second = quality.Run("patched", recipe, 4, tmp_path / "cut")
+    second = quality.Run("patched", recipe, 4, tmp_path / "cut", "cpu")
     assert second.done_steps == 2
     for batch in steps[2:]:
         second.step(batch)
