@@ -1,14 +1,13 @@
 """How well each class, each segment's class and each group of examples is answered."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 
-from hyena_glt.evaluate.counted import counted_per_class
 from hyena_glt.evaluate.intervals import (
     CountedMetrics,
     Interval,
@@ -16,6 +15,7 @@ from hyena_glt.evaluate.intervals import (
     counted_replicates,
     intervals_of,
     percentile_interval,
+    replicates_of,
 )
 from hyena_glt.evaluate.metrics import per_class
 from hyena_glt.evaluate.segments import (
@@ -32,43 +32,47 @@ Figures = dict[str, Any]
 
 
 class Resampling:
-    """Bootstrap samples of the rows of a part, or of groups of them: the same for all metrics."""
+    """Bootstrap samples of the rows of a part, or of groups of them: the same for all metrics.
+
+    Of one group nothing says how others would differ: its samples are NaN.
+    """
 
     def __init__(
         self, rows: int, groups: Int64[np.ndarray, " R"] | None, replicates: int, seed: int
     ) -> None:
         self.rows, self.groups, self.replicates, self.seed = rows, groups, replicates, seed
+        self._is_one_group = groups is not None and not groups.any()
 
     def counted(self, metrics: CountedMetrics) -> Replicates:
-        """Return metrics of all rows and of each sample, NaN where rows are of one unit alone."""
-        units = self.rows if self.groups is None else len(np.unique(self.groups))
-        if units < 2:
-            values = {name: float(v[0]) for name, v in metrics(np.ones((1, self.rows))).items()}
-            undefined = np.full(self.replicates, math.nan)
-            return Replicates(values, dict.fromkeys(values, undefined))
+        """Return metrics of all rows and of each sample, from how often it has each row."""
+        if self._is_one_group:
+            found = metrics(np.ones((1, self.rows)))
+            return self._undefined({name: float(value[0]) for name, value in found.items()})
         return counted_replicates(
             metrics, self.rows, groups=self.groups, replicates=self.replicates, seed=self.seed
         )
+
+    def measured(
+        self, metrics: Callable[[Int64[np.ndarray, " _"]], dict[str, float]]
+    ) -> Replicates:
+        """Return metrics of all rows and of each sample, from the rows that it has."""
+        if self._is_one_group:
+            return self._undefined(metrics(np.arange(self.rows)))
+        return replicates_of(
+            metrics, self.rows, groups=self.groups, replicates=self.replicates, seed=self.seed
+        )
+
+    def _undefined(self, values: dict[str, float]) -> Replicates:
+        return Replicates(values, dict.fromkeys(values, np.full(self.replicates, math.nan)))
 
 
 def class_figures(
     labels: Int64[np.ndarray, "..."],
     chances: Float64[np.ndarray, "R C"],
     names: Sequence[str],
-    resampling: Resampling,
-) -> dict[str, Figures]:
-    """Return what `per_class` says of each class, with intervals over samples of the rows."""
-    drawn = resampling.counted(counted_per_class(labels, chances, names))
-    return _by_name(per_class(labels, chances, names), intervals_of(drawn))
-
-
-def base_class_figures(
-    labels: Int64[np.ndarray, " L"],
-    chances: Float64[np.ndarray, "L C"],
-    names: Sequence[str],
     drawn: Replicates,
 ) -> dict[str, Figures]:
-    """Return the same of the classes of bases, whose figures ``drawn`` has as METRIC/CLASS."""
+    """Return what `per_class` says of each class, with intervals; ``drawn`` has METRIC/CLASS."""
     return _by_name(per_class(labels, chances, names), intervals_of(drawn))
 
 

@@ -14,12 +14,14 @@ from hyena_glt.config.tasks import PairTaskConfig, SignalTaskConfig
 from hyena_glt.data.examples import Dataset, Rows
 from hyena_glt.data.examples.dataset import Row
 from hyena_glt.errors import CheckpointError, RecipeError
-from hyena_glt.evaluate.counted import counted_classification, counted_multilabel
+from hyena_glt.evaluate.counted import (
+    counted_classification,
+    counted_multilabel,
+    counted_per_class,
+)
 from hyena_glt.evaluate.intervals import (
     Replicates,
-    counted_replicates,
     intervals_of,
-    replicates_of,
 )
 from hyena_glt.evaluate.metrics import (
     confusion,
@@ -31,7 +33,6 @@ from hyena_glt.evaluate.paired import mcnemar, paired_differences
 from hyena_glt.finetune.answers import Answers, measure, target_of
 from hyena_glt.finetune.apart import (
     Resampling,
-    base_class_figures,
     class_figures,
     group_figures,
     segment_figures,
@@ -99,7 +100,8 @@ def evaluate(
     targets = [np.asarray(row.target) for row in rows]
     values = _answers(predictor, rows, both_strands)
     groups, units = _groups(held)
-    drawn = _replicates(predictor, values, targets, groups, replicates, seed)
+    resampling = Resampling(len(rows), groups, replicates, seed)
+    drawn = _replicates(predictor, values, targets, resampling)
     scores, what = _scores(predictor, values, targets)
     intervals = intervals_of(drawn)
     report: dict[str, Any] = {
@@ -125,13 +127,12 @@ def evaluate(
         report["by_contig"] = group_figures(scores, contigs, replicates, seed)
     if groups is not None:
         report["by_group"] = group_figures(scores, list(held.groups()), replicates, seed)
-    resampling = Resampling(len(rows), groups, replicates, seed)
     report |= _in_detail(predictor, rows, values, targets, drawn, resampling)
     if against:
         report["against"] = {}
         for name, other in against.items():
             answers = _answers(other, rows, both_strands)
-            others = _replicates(other, answers, targets, groups, replicates, seed)
+            others = _replicates(other, answers, targets, resampling)
             report["against"][name] = _comparison(drawn, others)
             # McNemar's test takes examples as independent, which those of a group aren't.
             if target_of(predictor.task) == "class" and groups is None:
@@ -160,31 +161,21 @@ def _replicates(
     predictor: Predictor,
     values: list[np.ndarray],
     targets: list[np.ndarray],
-    groups: Int64[np.ndarray, " R"] | None,
-    replicates: int,
-    seed: int,
+    resampling: Resampling,
 ) -> Replicates:
     """Return all metrics, of all rows and of bootstrap replicates of them or of their groups."""
-    if groups is not None and not groups.any():
-        # Of one group nothing says how others would differ.
-        found = _replicates(predictor, values, targets, None, 1, seed)
-        undefined = {name: np.full(replicates, math.nan) for name in found.values}
-        return Replicates(found.values, undefined)
     kind = target_of(predictor.task)
     if kind in ("class", "multilabel"):
         labels = np.stack(targets).astype(np.int64)
         counted = counted_classification if kind == "class" else counted_multilabel
-        metrics = counted(labels, np.stack(values).astype(np.float64))
-        return counted_replicates(
-            metrics, len(targets), groups=groups, replicates=replicates, seed=seed
-        )
+        return resampling.counted(counted(labels, np.stack(values).astype(np.float64)))
 
     def measured(indices: Int64[np.ndarray, " n"]) -> dict[str, float]:
         picked = indices.tolist()
         some = Answers([values[i] for i in picked], [targets[i] for i in picked], None)
         return measure(predictor.task, some, predictor.names)
 
-    return replicates_of(measured, len(targets), groups=groups, replicates=replicates, seed=seed)
+    return resampling.measured(measured)
 
 
 def _comparison(drawn: Replicates, others: Replicates) -> dict[str, Any]:
@@ -363,13 +354,14 @@ def _in_detail(
         called = [row.argmax(1).astype(np.uint8) for row in values]
         truth = [row.astype(np.uint8) for row in targets]
         found: dict[str, Any] = {
-            "classes": base_class_figures(labels, chances, names, drawn),
+            "classes": class_figures(labels, chances, names, drawn),
             "segments": segment_figures(truth, called, stretches(rows), names, resampling),
         }
     else:
         labels = np.stack(targets).astype(np.int64)
         chances = np.stack(values).astype(np.float64)
-        found = {"classes": class_figures(labels, chances, names, resampling)}
+        by_class = resampling.counted(counted_per_class(labels, chances, names))
+        found = {"classes": class_figures(labels, chances, names, by_class)}
     found["curves"] = {}
     for code, name in enumerate(names):
         is_one = labels[:, code] > 0 if labels.ndim == 2 else labels == code
