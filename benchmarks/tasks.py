@@ -44,6 +44,7 @@ from answering.plan import (
     Cell,
     epochs_for,
     make_plan,
+    patience_for,
     rate_for,
 )
 from patching.cells import data_folder, machine, read_plan
@@ -155,7 +156,7 @@ def answer_set(cell: Cell, here: Place, minutes: float | None) -> dict[str, Any]
     of_bases = each.task.kind == "bases"
     train_bases = prepared(each, 0, data_folder(), out).manifest.parts["train"].bases
     epochs = 1 if here.trial_bases is not None else epochs_for(train_bases)
-    changes = [f"train.epochs={epochs}"]
+    changes = [f"train.epochs={epochs}", f"train.patience_epochs={patience_for(epochs)}"]
     floors = cell.start == "floors"
     if not floors:
         changes += [f"train.lr={rate_for(epochs)}", f"train.head_lr={HEAD_RATE}"]

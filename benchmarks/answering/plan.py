@@ -34,6 +34,9 @@ MOST_EPOCHS = 200  # of a set of a few kilobases, which at 20 hadn't begun to le
 # pretraining stay as they are, and a fresh network has tables of short k-mers alone.
 RATE_OF_ONE_EPOCH, HEAD_RATE = 2e-3, 4e-3
 OFTEN = 5  # epochs
+# Epochs of a few dozen rows are two steps each: at 4 without a better one, a run ended before the
+# network had begun to learn (loss of chance on validation).
+LEAST_PATIENCE, PATIENCE_OF_EPOCHS = 4, 5
 STAYS = ("embed",)
 FRESH_EXACT_K = (2, 3, 4)
 # A base's class is asked of a causal network on both strands, since one sees one side of it.
@@ -161,6 +164,7 @@ def make_plan() -> dict[str, Any]:
         "rate_of_one_epoch": RATE_OF_ONE_EPOCH,
         "head_rate": HEAD_RATE,
         "often": OFTEN,
+        "patience": f"{LEAST_PATIENCE} or epochs / {PATIENCE_OF_EPOCHS}",
         "stays": STAYS,
         "fresh_exact_k": FRESH_EXACT_K,
         "tuning_of_bases": TUNING_OF_BASES,
@@ -181,3 +185,8 @@ def rate_for(epochs: int) -> float:
 def epochs_for(training_bases: int) -> int:
     """Return in how many epochs a run reads BASES_A_RUN, from 1 to MOST_EPOCHS."""
     return max(1, min(MOST_EPOCHS, round(BASES_A_RUN / max(1, training_bases))))
+
+
+def patience_for(epochs: int) -> int:
+    """Return after how many epochs without a better one a run ends: a share, or the least."""
+    return max(LEAST_PATIENCE, epochs // PATIENCE_OF_EPOCHS)

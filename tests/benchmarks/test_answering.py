@@ -18,6 +18,7 @@ from answering.plan import (
     all_cells,
     epochs_for,
     make_plan,
+    patience_for,
     rate_for,
 )
 
@@ -54,6 +55,10 @@ def test_a_run_reads_its_bases_in_whole_epochs(bases: int, epochs: int) -> None:
 
 def test_a_set_that_is_read_often_moves_slower() -> None:
     assert [rate_for(n) for n in (1, 4, 20, 200)] == [0.002, 0.001, 0.000447, 0.000447]
+
+
+def test_a_set_of_a_few_rows_is_waited_for_longer() -> None:
+    assert [patience_for(n) for n in (1, 20, 24, 25, 200)] == [4, 4, 4, 5, 40]
 
 
 @pytest.mark.parametrize("name", PRETRAINED)
