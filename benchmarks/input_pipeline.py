@@ -7,8 +7,10 @@ Prints JSON, which ``--out`` keeps. Records of 100 bp are inspected and prepared
 their own, a tenth of them and all; from both peaks follows what a record takes, and what ten
 million would. Batches of 100 bp, the same changed at random, and of windows of 8 kb come from one
 worker; runs alternate and medians are reported, after a check that batches hold the bases of the
-dataset. Exits with 1 where ten million records take more than 4 GB, or batches are slower than
-their limits.
+dataset. Batches of 32 records of 100 bp, changed at random, are held against the training step
+that the network of `hyena-glt benchmark`, and a tiny one, take with them on the CPU.
+Exits with 1 where ten million records take more than 4 GB, batches are slower than their limits, or
+one takes as long as its step.
 """
 
 import argparse
@@ -19,14 +21,17 @@ import sys
 import tempfile
 import time
 from functools import partial
+from importlib import resources
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
+import torch
 from measuring.kept import Cells, add_out
 from measuring.machine import here
 
+from hyena_glt.config import load_finetune_recipe
 from hyena_glt.data.examples import (
     Augment,
     Rows,
@@ -37,15 +42,28 @@ from hyena_glt.data.examples import (
 )
 from hyena_glt.data.examples.loader import ExampleLoader
 from hyena_glt.data.examples.order import EpochOrder
+from hyena_glt.finetune.run import prepare
 from hyena_glt.tokenize import BOS, PAD, alphabet
+from hyena_glt.train.tasks import TaskModule
 
 Stage = Literal["inspect", "prepare"]
+Network = Literal["small", "tiny"]  # of suites, and about the least that there is
 
 SHORT_RECORDS, LONG_RECORDS = 100_000, 10_000_000
 LENGTH_BP = 100
 LIMIT_BYTES = 4 * 10**9
 CHUNK = 100_000
 ROUNDS = 5
+STEPS = 40
+CHANGES_OF: dict[Network, tuple[str, ...]] = {
+    "small": (),
+    "tiny": (
+        "model.stages.0={width: 16, mlp_width: 16, encoder: S, decoder: S, "
+        "patch: {kind: fixed, size_bp: 4}}",
+        "model.backbone={width: 16, mlp_width: 16, layout: S}",
+        "model.mixers={}",
+    ),
+}
 SEED = 0
 
 
@@ -208,14 +226,70 @@ def batches() -> dict[str, dict[str, Any]]:
     }
 
 
+def training_steps(threads: int) -> dict[str, dict[str, Any]]:
+    """Return, for each network, what a training step waits for its batch, and what it takes.
+
+    Batches are made in the process that trains, which is the most that a step could wait.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            case = CASES["100_bp"]
+            tables = [Path(folder) / f"{part}.csv" for part in ("train", "validation")]
+            for table in tables:
+                write_table(table, case.rows, case.length_bp)
+            dataset = Path(folder) / "dataset"
+            prepare_dataset(guess_dataset([str(table) for table in tables]), dataset)
+            return {network: _step_of(network, dataset) for network in get_args(Network)}
+    finally:
+        torch.set_num_threads(before)
+
+
+def _step_of(network: Network, dataset: Path) -> dict[str, Any]:
+    changes = [
+        f"dataset={dataset}",
+        f"augment={json.dumps({'reverse_complement': 0.5, 'shift_bp': 10, 'mutation': 0.02})}",
+        *CHANGES_OF[network],
+    ]
+    small = resources.files("hyena_glt.suites") / "recipes/small.yaml"
+    with resources.as_file(small) as path:
+        recipe = load_finetune_recipe(path, changes)
+    made = prepare(recipe, open_dataset(dataset))
+    module = TaskModule(made.network, recipe.train, STEPS, None)
+    module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]  # there is no trainer
+    optimiser = module.configure_optimizers()["optimizer"]
+    batches = iter(made.batches)
+    waited, stepped = [], []
+    for _ in range(STEPS):
+        start_s = time.perf_counter()
+        batch = next(batches)
+        begin_s = time.perf_counter()
+        loss = module.training_step(batch, 0)
+        assert loss is not None
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        waited.append(begin_s - start_s)
+        stepped.append(time.perf_counter() - begin_s)
+    batch_ms, step_ms = 1000 * median(waited), 1000 * median(stepped)
+    return {
+        "batch_ms": round(batch_ms, 3),
+        "step_ms": round(step_ms, 2),
+        "batch_over_step": round(batch_ms / step_ms, 5),
+    }
+
+
 def passed(found: dict[str, Any]) -> bool:
     """Return whether all limits hold."""
     of_memory = all(
         about["peak_bytes_of_10_million"] <= LIMIT_BYTES for about in found["memory"].values()
     )
-    return of_memory and all(
+    of_speed = all(
         about["bases_per_s"] >= about["limit_bases_per_s"] for about in found["batches"].values()
     )
+    of_steps = all(about["batch_over_step"] < 1 for about in found["training_steps"].values())
+    return of_memory and of_speed and of_steps
 
 
 def main() -> int:
@@ -223,6 +297,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Memory and speed of labelled data.")
     parser.add_argument("--long", action="store_true", help=f"{LONG_RECORDS:,} records")
     parser.add_argument("--records", type=int, help="so many, 10 or more")
+    parser.add_argument("--threads", type=int, default=2, help="of training steps")
     add_out(parser)
     parser.add_argument("--alone", choices=get_args(Stage), help="measure --table in this process")
     parser.add_argument("--table", type=Path)
@@ -237,6 +312,10 @@ def main() -> int:
         "memory": {stage: memory_of(cells, stage, records) for stage in get_args(Stage)},
         "limit_bytes": LIMIT_BYTES,
         "batches": cells.cell("batches", batches),
+        "threads": arguments.threads,
+        "training_steps": cells.cell(
+            f"training_steps {arguments.threads}", partial(training_steps, arguments.threads)
+        ),
     }
     found["passed"] = passed(found)
     cells.show(found)

@@ -72,10 +72,15 @@ def test_memory_of_ten_million_follows_from_two_sizes(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("peak_bytes", "speed", "holds"),
-    [(4 * 10**9, 5_000_000, True), (4 * 10**9 + 1, 5_000_000, False), (10**9, 4_999_999, False)],
+    ("peak_bytes", "speed", "of_step", "holds"),
+    [
+        (4 * 10**9, 5_000_000, 0.9, True),
+        (4 * 10**9 + 1, 5_000_000, 0.9, False),
+        (10**9, 4_999_999, 0.9, False),
+        (10**9, 5_000_000, 1.0, False),
+    ],
 )
-def test_every_limit_counts(peak_bytes: int, speed: int, holds: bool) -> None:
+def test_every_limit_counts(peak_bytes: int, speed: int, of_step: float, holds: bool) -> None:
     found = {
         "memory": {
             "inspect": {"peak_bytes_of_10_million": 10**9},
@@ -85,5 +90,22 @@ def test_every_limit_counts(peak_bytes: int, speed: int, holds: bool) -> None:
             "8_kb": {"bases_per_s": 60_000_000, "limit_bases_per_s": 50_000_000},
             "100_bp": {"bases_per_s": speed, "limit_bases_per_s": 5_000_000},
         },
+        "training_steps": {
+            "full": {"batch_over_step": 0.01},
+            "probe": {"batch_over_step": of_step},
+        },
     }
     assert passed(found) is holds
+
+
+def test_a_step_is_held_against_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_pipeline, "STEPS", 3)
+    monkeypatch.setitem(input_pipeline.CASES, "100_bp", Case(100, 200, 8, 1, None))
+    found = input_pipeline.training_steps(1)
+    assert set(found) == {"small", "tiny"}
+    for about in found.values():
+        assert 0 < about["batch_ms"] < about["step_ms"]
+        assert about["batch_over_step"] == pytest.approx(
+            about["batch_ms"] / about["step_ms"], rel=0.05
+        )
+    assert found["tiny"]["step_ms"] < found["small"]["step_ms"]
