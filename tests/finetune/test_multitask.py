@@ -3,7 +3,8 @@
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,16 @@ from hyena_glt.config import load_tuning_recipe, multitask_recipe_from
 from hyena_glt.config.finetune import FinetuneRecipe
 from hyena_glt.config.multitask import MultitaskRecipe
 from hyena_glt.data.examples import guess_dataset, open_dataset, prepare_dataset
+from hyena_glt.data.examples.batch import TaskBatch
 from hyena_glt.data.examples.loader import ExampleLoader
 from hyena_glt.data.examples.order import EpochOrder, TaskOrder
-from hyena_glt.errors import CheckpointError, HyenaGLTError, RecipeError, TrainingError
+from hyena_glt.errors import CheckpointError, HyenaGLTError, RecipeError, StateError, TrainingError
 from hyena_glt.finetune import Predictor, evaluate, predict
 from hyena_glt.finetune import multitask as whole_run
 from hyena_glt.finetune.multitask import MultitaskReport, finetune_tasks
 from hyena_glt.io.examples import Example
 from hyena_glt.model import HyenaGLT
-from hyena_glt.train import multitask, tasks
+from hyena_glt.train import epochs, multitask, tasks
 from hyena_glt.train.best import BestEpoch
 from hyena_glt.train.multitask import TaskTurns
 
@@ -194,6 +196,98 @@ def test_a_resumed_run_has_the_same_bits_and_weights_move(
         run(data, tmp_path / "none", resume=True)
 
 
+@pytest.mark.parametrize(
+    "balance",
+    [
+        "dynamic_average",
+        pytest.param("gradnorm", marks=pytest.mark.slow),
+        pytest.param("uncertainty", marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_stopped_within_an_epoch_goes_on_to_the_same_bits(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, balance: str
+) -> None:
+    train = {"epochs": 3, "batch_examples": 16, "lr": 3e-3, "save_every_steps": 2}
+    data = recipe_data(folder, train=train, balance={"kind": balance})
+    data["tasks"]["ap1"]["augment"] = {"mutation": 0.1}
+    if balance != "gradnorm":
+        data["tuning"] = {"kind": "full", "unfreeze": {"every_epochs": 1}}
+    real = multitask.MultitaskModule.training_step
+    steps: list[dict[str, list[int]]] = []
+    stop: dict[str, Any] = {"after": None, "how": None}
+
+    def counted(self: Any, batch: Any, batch_idx: int) -> Any:
+        if len(steps) == stop["after"]:
+            stop["how"]()
+        steps.append({name: own.rows.tolist() for name, own in batch.items()})
+        return real(self, batch, batch_idx)
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    def taken() -> list[dict[str, list[int]]]:
+        found = steps.copy()
+        steps.clear()
+        return found
+
+    monkeypatch.setattr(multitask.MultitaskModule, "training_step", counted)
+    whole = run(data, tmp_path / "whole")
+    expected = taken()
+    epoch = len(expected) // 3
+    assert epoch > 3
+    stop |= {"after": epoch + 3, "how": killed}  # a step after a state was saved
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run(data, tmp_path / "stopped")
+    assert taken() == expected[: epoch + 3]
+    stop |= {"after": epoch - 3, "how": lambda: os.kill(os.getpid(), signal.SIGTERM)}
+    stopped = run(data, tmp_path / "stopped", resume=True)
+    assert stopped.stopped == "terminated"
+    done = epoch + 2 + len(steps)
+    assert taken() == expected[epoch + 2 : done]
+    assert epoch + 2 < done < len(expected)
+    stop["after"] = None
+    resumed = run(data, tmp_path / "stopped", resume=True)
+    assert taken() == expected[done:]
+    assert (resumed.validation, resumed.weights) == (whole.validation, whole.weights)
+    for name in ("ap1", "tata"):
+        one, other = (
+            load_task_checkpoint(tmp_path / out / "checkpoint" / name).weights
+            for out in ("whole", "stopped")
+        )
+        assert all(torch.equal(tensor, other[key]) for key, tensor in one.items())
+
+
+def test_parts_move_from_their_epoch_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = epochs.Epochs._end_epoch
+    states: list[dict[str, torch.Tensor]] = []
+
+    def recorded(self: Any, trainer: Any, module: Any) -> None:
+        shared = module.networks.shared.state_dict()
+        states.append({name: tensor.clone() for name, tensor in shared.items()})
+        real(self, trainer, module)
+
+    monkeypatch.setattr(epochs.Epochs, "_end_epoch", recorded)
+    steps = [{"epoch": 2, "parts": ["hierarchy.decoder"]}, {"epoch": 3, "parts": ["embed"]}]
+    tuning = {"kind": "full", "unfreeze": {"steps": steps}}
+    data = recipe_data(folder, train={"epochs": 3, "lr": 3e-3}, tuning=tuning)
+    run(data, tmp_path / "run")
+    torch.manual_seed(1)
+    shape = multitask_recipe_from(data, "test").model
+    assert shape is not None
+    before: Mapping[str, torch.Tensor] = HyenaGLT(shape, "dna").state_dict()
+    moved = []
+    for after in states:
+        moved.append({name for name, tensor in after.items() if not tensor.equal(before[name])})
+        before = after
+    assert not moved[0]
+    assert moved[1]
+    assert all(name.startswith("hierarchy.decoder") for name in moved[1])
+    assert any(name.startswith("embed") for name in moved[2])
+    assert all(name.startswith(("hierarchy.decoder", "embed")) for name in moved[2])
+
+
 def test_a_failure_between_two_checkpoints_leaves_all_of_the_epoch_before(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,7 +402,7 @@ def test_turns_take_each_example_once_before_any_a_second_time(folder: Path) -> 
     turns = TaskTurns(batches, TaskOrder(sizes, "uniform"))
     seen: dict[str, list[int]] = {"ap1": [], "tata": []}
     for epoch in range(4):
-        turns.begin(epoch)
+        assert (turns.epoch, turns.step) == (epoch, 0)
         steps = list(turns)
         assert len(steps) == len(turns) == sum(sizes.values())
         assert all(len(step) == 1 for step in steps)
@@ -319,12 +413,35 @@ def test_turns_take_each_example_once_before_any_a_second_time(folder: Path) -> 
         count = max(rows) + 1
         for start in range(0, len(rows) - count + 1, count):
             assert sorted(rows[start : start + count]) == list(range(count)), (name, start)
-    turns.begin(2)
-    later = [batch.rows.tolist() for step in turns for batch in step.values()]
-    turns.begin(0)
-    next(iter(turns))  # an epoch depends on its number alone, not on what was read before
-    turns.begin(2)
-    assert later == [batch.rows.tolist() for step in turns for batch in step.values()]
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_turns_go_on_from_any_step(folder: Path, drawn: bool) -> None:
+    def turns(batch_examples: int = 8) -> TaskTurns:
+        batches = loaders(folder, batch_examples)
+        sizes = {name: len(loader) for name, loader in batches.items()}
+        return TaskTurns(batches, TaskOrder(sizes, "uniform") if drawn else None)
+
+    def rows(steps: Iterable[Mapping[str, TaskBatch]]) -> list[dict[str, list[int]]]:
+        return [{name: batch.rows.tolist() for name, batch in step.items()} for step in steps]
+
+    whole = turns()
+    expected = rows([*whole, *whole])
+    count = len(whole)
+    for taken in range(2 * count):
+        begun = turns()
+        steps = chain(begun, begun)
+        given = rows(islice(steps, taken))
+        later = turns()
+        later.load_state_dict(json.loads(json.dumps(begun.state_dict())))
+        assert (later.epoch, later.step) == (begun.epoch, begun.step)
+        left = [later] if later.epoch else [later, later]
+        assert given + rows(chain(*left)) == expected, taken
+        if begun.epoch < 2 and taken:
+            left = [begun] if begun.epoch else [begun, begun]
+            assert given + rows(chain(*left)) == expected  # what was broken off goes on
+    with pytest.raises(StateError, match="resume with the tasks, the datasets, the seed"):
+        turns(16).load_state_dict(whole.state_dict())
 
 
 def test_without_an_order_a_step_takes_one_of_each(folder: Path) -> None:
@@ -352,10 +469,17 @@ def test_a_task_without_a_step_is_refused(folder: Path) -> None:
         ({"balance": {"kind": "fixed", "weights": {"ap1": 1.0}}}, "the tasks are ap1, tata"),
         ({"tuning": {"kind": "probe"}}, "a fresh one knows nothing"),
         (
-            {"tuning": {"kind": "full", "unfreeze": {"every_epochs": 1}}},
-            "tuning.unfreeze is for one task alone",
+            {
+                "tuning": {"kind": "full", "unfreeze": {"every_epochs": 1}},
+                "balance": {"kind": "gradnorm"},
+            },
+            "none of which may move before tuning.unfreeze lets it",
         ),
-        ({"train": {"save_every_steps": 1}}, "train.save_every_steps is for one task alone"),
+        (
+            {"tuning": {"kind": "full", "unfreeze": {"every_epochs": 2}}},
+            "frees parts in epoch 3, and .* is 2",
+        ),
+        ({"train": {"save_every_steps": 99}}, "save_every_steps=99 has no effect: an epoch has"),
         ({"tuning": {"kind": "full", "freeze": ["x"]}}, "no parameter's name begins with 'x'"),
         (
             {

@@ -47,7 +47,7 @@ from hyena_glt.finetune.predict import Predictor, predict
 from hyena_glt.io.examples import Example
 from hyena_glt.model import HyenaGLT, TaskNetwork
 from hyena_glt.tokenize import BOS
-from hyena_glt.train import adapters, tasks
+from hyena_glt.train import adapters, epochs, tasks
 from hyena_glt.train.tuning import (
     Unfreezing,
     is_read_at_bases,
@@ -488,13 +488,13 @@ def test_parts_move_from_their_epoch_on(
     dataset: Path, donor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states: list[dict[str, torch.Tensor]] = []
-    real = tasks.Epochs._end_epoch
+    real = epochs.Epochs._end_epoch
 
     def recorded(self: Any, trainer: Any, module: Any) -> None:
         states.append({k: t.clone() for k, t in module.network.network.state_dict().items()})
         real(self, trainer, module)
 
-    monkeypatch.setattr(tasks.Epochs, "_end_epoch", recorded)
+    monkeypatch.setattr(epochs.Epochs, "_end_epoch", recorded)
     finetune(finetune_recipe_from(recipe_data(dataset, donor, tuning=UNFREEZE), "test"), tmp_path)
     moved = [
         {name.rsplit(".", 1)[0] for name, t in after.items() if not torch.equal(t, before[name])}

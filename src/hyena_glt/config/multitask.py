@@ -81,15 +81,6 @@ class MultitaskRecipe(Config):
                     f"tasks: found the name {name!r}, which a folder is to have; use letters, "
                     "digits, - and _, the first a letter or a digit"
                 )
-        if getattr(self.tuning, "unfreeze", None) is not None:
-            raise ValueError(
-                "tuning.unfreeze is for one task alone; use tuning.freeze, or remove it"
-            )
-        if self.train.save_every_steps is not None:
-            raise ValueError(
-                "train.save_every_steps is for one task alone; several resume after the last epoch "
-                "that was finished; remove it"
-            )
         if self.balance.kind == "gradnorm":
             if self.sampler is not None:
                 raise ValueError(
@@ -100,6 +91,11 @@ class MultitaskRecipe(Config):
                 raise ValueError(
                     "balance.kind=gradnorm weighs how tasks pull on shared weights, which "
                     "tuning.kind=probe keeps as they are; use balance.kind=fixed"
+                )
+            if getattr(self.tuning, "unfreeze", None) is not None:
+                raise ValueError(
+                    "balance.kind=gradnorm weighs how tasks pull on shared weights, none of which "
+                    "may move before tuning.unfreeze lets it; use another balance, or remove it"
                 )
         for name in self.tasks:
             try:

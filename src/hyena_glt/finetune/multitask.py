@@ -43,6 +43,7 @@ from hyena_glt.finetune.setup import (
 from hyena_glt.model import TaskNetwork, warn_of_slow_bf16
 from hyena_glt.objective.balance import build_balance
 from hyena_glt.train.adapters import plain_weights
+from hyena_glt.train.epochs import check_saving
 from hyena_glt.train.multitask import SharedNetwork, TaskTurns, fit_tasks, prepare_shared
 from hyena_glt.train.run import Device
 
@@ -101,7 +102,7 @@ def finetune_tasks(
     """Fine-tune one network on all tasks; leave the best epoch's in ``out/checkpoint/TASK``.
 
     Each is a fine-tuned network of one task, whole in itself; all are replaced at once. ``resume``
-    goes on after the last epoch that was finished. Raises RecipeError where tasks, datasets and
+    goes on from the newest state in ``out/resume``. Raises RecipeError where tasks, datasets and
     network don't fit each other, SequenceFileError for a dataset that is none or damaged,
     CheckpointError, StorageError or TrainingError; the last good checkpoints stay whole.
     """
@@ -114,6 +115,7 @@ def finetune_tasks(
     regressions = [name for name, one in recipe.tasks.items() if _is_squared_error(one.task)]
     balance = build_balance(recipe.balance, networks.tasks, regressions)
     turns = TaskTurns({name: task.batches for name, task in tasks.items()}, _order(recipe, tasks))
+    check_saving(recipe.train, turns.steps_of(1))
     networks.to(device)
 
     def validate(best: SharedNetwork) -> Mapping[str, float]:
@@ -130,7 +132,7 @@ def finetune_tasks(
 
     # Before anything trains: a metric that isn't measured would be found out an epoch later.
     check_metric(recipe.train.metric, validate(networks.eval()))
-    prepare_shared(networks, recipe)
+    unfreezing = prepare_shared(networks, recipe)
     checksums = {name: task.dataset_sha256 for name, task in tasks.items()}
     written = {
         "recipe": recipe.model_dump(mode="json"),
@@ -156,6 +158,7 @@ def finetune_tasks(
         validate,
         keep_best,
         out,
+        unfreezing=unfreezing,
         resume=resume,
         device=device,
         progress=progress,

@@ -35,8 +35,9 @@ from hyena_glt.finetune.setup import (
 )
 from hyena_glt.model import TaskNetwork, warn_of_slow_bf16
 from hyena_glt.train.adapters import plain_weights
+from hyena_glt.train.epochs import check_saving
 from hyena_glt.train.run import Device
-from hyena_glt.train.tasks import check_saving, fit_task
+from hyena_glt.train.tasks import fit_task
 from hyena_glt.train.tuning import Unfreezing, is_read_at_bases, prepare_tuning
 
 RECORD = "finetune.json"

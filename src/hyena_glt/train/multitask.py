@@ -1,20 +1,20 @@
 """Fine-tuning one network on several tasks: which batches a step takes, its loss, and the run."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from hyena_glt.config import FinetuneTrainConfig, MultitaskRecipe
+from hyena_glt.config import MultitaskRecipe
 from hyena_glt.data.examples.batch import TaskBatch
 from hyena_glt.data.examples.loader import ExampleLoader
-from hyena_glt.data.examples.order import DROPOUT, TaskOrder
-from hyena_glt.errors import RecipeError, TrainingError
+from hyena_glt.data.examples.order import TaskOrder
+from hyena_glt.errors import RecipeError, StateError, TrainingError
 from hyena_glt.model import HyenaGLT, TaskNetwork
 from hyena_glt.objective.balance import (
     Balance,
@@ -23,13 +23,12 @@ from hyena_glt.objective.balance import (
     UncertaintyWeights,
     gradient_norms,
 )
-from hyena_glt.train.best import BestEpoch, is_lower_better
-from hyena_glt.train.engine import ClippedModule, check_weights, run_engine
+from hyena_glt.train.best import is_lower_better
+from hyena_glt.train.epochs import EpochModule, Epochs, run_epochs
 from hyena_glt.train.optimiser import warm_cosine
 from hyena_glt.train.run import Device
-from hyena_glt.train.saving import prune_resume_folders, resume_folder
 from hyena_glt.train.tasks import loss_of
-from hyena_glt.train.tuning import is_read_at_bases, optimiser_groups, prepare_tuning
+from hyena_glt.train.tuning import Unfreezing, is_read_at_bases, optimiser_groups, prepare_tuning
 
 
 class SharedNetwork(nn.Module):
@@ -57,6 +56,9 @@ class SharedNetwork(nn.Module):
         return [p for p in self.shared.parameters() if p.requires_grad]
 
 
+# What of a loader's state says which batches it has, and not where in them it is.
+_OF_LOADER = ("steps", "rows", "seed")
+
 Validate = Callable[[SharedNetwork], Mapping[str, float]]  # "loss", and "TASK/METRIC" of each task
 KeepBest = Callable[[SharedNetwork, int, Mapping[str, float]], None]  # networks, epochs, metrics
 
@@ -72,13 +74,16 @@ class MultitaskRun(NamedTuple):
 
 
 class TaskTurns:
-    """Gives the batches of each step of an epoch, by task: that of one task, or one of each.
+    """Gives the batches of each step of an epoch, by task, each time that it is iterated over.
+
+    A step has the batch of one task, or one of each.
 
     With an ``order`` an epoch has as many steps as all tasks have batches, and the order says whose
     turn it is. Without, each step takes one of each, and there are as many as the largest task has
     batches. Either way a task goes through its own examples again and again: where one epoch stops
-    the next goes on, and no example comes a second time before all have come once. What an epoch
-    takes depends on its number alone.
+    the next goes on, and no example comes a second time before all have come once. What a step
+    takes depends on its epoch and its number alone, so that an iteration that was broken off goes
+    on with the next one where it was, and so does one after `load_state_dict`.
 
     Raises RecipeError where ``order`` gives a task no step at all.
     """
@@ -98,27 +103,60 @@ class TaskTurns:
                     f"sampler: task {name!r} has none of an epoch's {self._steps} steps; use a "
                     "higher temperature, or kind: uniform"
                 )
-        self._epoch = 0
+        self._epoch, self._step = 0, 0
+
+    @property
+    def epoch(self) -> int:
+        """Which epoch (from 0) the next batch is of."""
+        return self._epoch
+
+    @property
+    def step(self) -> int:
+        """How many batches of the epoch have been given."""
+        return self._step
 
     def __len__(self) -> int:
         """How many steps an epoch has."""
         return self._steps
 
-    def begin(self, epoch: int) -> None:
-        """Go to the first step of ``epoch`` (from 0), wherever an iteration was broken off."""
-        self._epoch = epoch
+    def steps_of(self, epochs: int) -> list[int]:
+        """Return how many steps each of the first ``epochs`` has."""
+        return [self._steps] * epochs
 
     def __iter__(self) -> Iterator[dict[str, TaskBatch]]:
-        epoch = self._epoch
-        turns = None if self._order is None else self._order.tasks(epoch, self._steps)
+        everyone = tuple(self._loaders)
+        turns = [everyone] * self._steps
+        if self._order is not None:
+            turns = [(name,) for name in self._order.tasks(self._epoch, self._steps)]
+        given = Counter(name for names in turns[: self._step] for name in names)
         streams = {
-            name: _stream(loader, epoch * self.counts[name])
+            name: _stream(loader, self._epoch * self.counts[name] + given[name])
             for name, loader in self._loaders.items()
         }
-        for step in range(self._steps):
-            names = self._loaders if turns is None else (turns[step],)
-            yield {name: next(streams[name]) for name in names}
-        self._epoch = epoch + 1
+        for names in turns[self._step :]:
+            batch = {name: next(streams[name]) for name in names}
+            self._step += 1
+            yield batch
+        self._epoch, self._step = self._epoch + 1, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return which step is next, and what the position is of."""
+        loaders = {name: loader.state_dict() for name, loader in self._loaders.items()}
+        of_loaders = {name: {k: state[k] for k in _OF_LOADER} for name, state in loaders.items()}
+        return {"epoch": self._epoch, "step": self._step, "of": {"all": self._steps, **of_loaders}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to where ``state`` was taken; the next iteration gives the steps left of its epoch.
+
+        Raises StateError for a state of other tasks, datasets, seeds, or sizes of batches.
+        """
+        of = self.state_dict()["of"]
+        if state["of"] != of:
+            raise StateError(
+                f"the position saved in the data is of {state['of']}, found {of}; resume with the "
+                "tasks, the datasets, the seed and the batches that it was saved with"
+            )
+        self._epoch, self._step = state["epoch"], state["step"]
 
 
 def _stream(loader: ExampleLoader, taken: int) -> Iterator[TaskBatch]:
@@ -139,58 +177,58 @@ def fit_tasks(
     keep_best: KeepBest,
     out: Path,
     *,
+    unfreezing: Unfreezing | None = None,
     resume: bool = False,
     device: Device = "cpu",
     progress: bool = False,
 ) -> MultitaskRun:
     """Train ``networks`` in place; ``keep_best`` is called at each epoch that is the best so far.
 
-    With ``resume`` the run goes on after the last epoch that was finished, and replays to the same
-    bits; one that has ended isn't trained further. Raises TrainingError for a loss or weights that
-    aren't finite, or a loss that the balance can't weigh; StorageError where ``out`` can't be
-    written.
+    The networks and ``unfreezing`` are as `prepare_shared` left and gave them. With ``resume`` the
+    run goes on with the step after those of the last state that was saved, and replays to the same
+    bits; one that has ended isn't trained further. Raises RecipeError for
+    ``train.save_every_steps`` without effect, TrainingError for a loss or weights that aren't
+    finite, or a loss that the balance can't weigh; StorageError where ``out`` can't be written.
     """
-    config = recipe.train
     weights = {n: None if w is None else w.to(device) for n, w in class_weights.items()}
     module = MultitaskModule(networks, recipe, len(batches), weights, balance)
-    epochs = TaskEpochs(config, out, batches, validate, keep_best)
-    terminated = run_engine(
-        module,
-        batches,
-        epochs,
-        config,
+    epochs = Epochs(
+        recipe.train,
+        recipe.tuning,
+        recipe.seed,
         out,
-        epochs=config.epochs,
-        resume=resume,
-        device=device,
-        progress=progress,
+        batches,
+        partial(validate, networks),
+        partial(keep_best, networks),
+        is_lower_better=is_lower_better_of_task(recipe.train.metric),
+        unfreezing=unfreezing,
     )
-    stopped: Literal["finished", "early", "terminated"] = "finished"
-    if terminated:
-        stopped = "terminated"
-    elif epochs.best.done < config.epochs:
-        stopped = "early"
-    best = epochs.best
+    best, stopped = run_epochs(
+        module, batches, epochs, resume=resume, device=device, progress=progress
+    )
     return MultitaskRun(best.done, best.epoch, dict(best.metrics), module.task_weights(), stopped)
 
 
-def prepare_shared(networks: SharedNetwork, recipe: MultitaskRecipe) -> None:
-    """Freeze what stays, and put in adapters, once for all tasks.
+def prepare_shared(networks: SharedNetwork, recipe: MultitaskRecipe) -> Unfreezing | None:
+    """Freeze what stays, and put in adapters, once for all tasks; return which parts move later.
 
     Raises RecipeError for a part that isn't there and for a setting without effect, such as
     gradnorm where nothing that tasks share is left to move; MissingExtraError where adapters need a
     package that isn't installed.
     """
     first = networks.tasks[0]
-    prepare_tuning(networks.of_task(first), recipe.of_task(first), at_bases=_any_at_bases(recipe))
+    unfreezing = prepare_tuning(
+        networks.of_task(first), recipe.of_task(first), at_bases=_any_at_bases(recipe)
+    )
     if recipe.balance.kind == "gradnorm" and not networks.moving():
         raise RecipeError(
             "balance.kind=gradnorm weighs how tasks pull on shared weights, and tuning.freeze "
             "keeps all of them; freeze fewer parts, or use balance.kind=fixed"
         )
+    return unfreezing
 
 
-class MultitaskModule(ClippedModule):
+class MultitaskModule(EpochModule):
     """A thin adapter around networks with heads and the balance of their losses."""
 
     sums: Tensor
@@ -206,11 +244,15 @@ class MultitaskModule(ClippedModule):
         super().__init__()
         self.networks, self.balance = networks, balance
         self.recipe, self.config = recipe, recipe.train
-        self.epoch_steps, self.steps = epoch_steps, epoch_steps * recipe.train.epochs
+        self.steps = epoch_steps * recipe.train.epochs
         self.class_weights = dict(class_weights)
         # Of an epoch: each task's total loss, and the weight of its answers.
-        self.register_buffer("sums", torch.zeros(2, len(networks.tasks)), persistent=False)
+        self.register_buffer("sums", torch.zeros(2, len(networks.tasks)))
         self._pulls: tuple[Tensor, Tensor] | None = None
+
+    def inside(self) -> nn.Module:
+        """Return the network that all tasks read with."""
+        return self.networks.shared
 
     def training_step(self, batch: dict[str, TaskBatch], batch_idx: int) -> Tensor | None:
         """Return the balanced loss in nats; None, and no step, where a task has no target."""
@@ -225,7 +267,7 @@ class MultitaskModule(ClippedModule):
         for name, mean in zip(batch, losses.tolist(), strict=True):
             if not math.isfinite(mean):
                 raise TrainingError(
-                    f"epoch {self.current_epoch + 1}, step {batch_idx + 1}: the loss of {name} is "
+                    f"epoch {self.epoch}, step {self.step}: the loss of {name} is "
                     f"{mean}; the checkpoints saved before hold no trace of it. Start again with a "
                     "lower train.lr and train.head_lr"
                 )
@@ -237,6 +279,7 @@ class MultitaskModule(ClippedModule):
             self._pulls = losses.detach(), gradient_norms(losses, self.networks.moving())
         total = self._of_one(numbers[0], losses[0]) if len(batch) == 1 else self.balance(losses)
         self.log("loss", total.detach(), prog_bar=True)
+        self.log("epoch", float(self.epoch))
         return total
 
     def _of_one(self, task: int, loss: Tensor) -> Tensor:
@@ -258,22 +301,12 @@ class MultitaskModule(ClippedModule):
             self.balance.update(*self._pulls)
         self._pulls = None
 
-    def on_train_epoch_start(self) -> None:
-        """Count anew; a probe's network answers as it does when evaluated."""
-        self.sums.zero_()
-        self.networks.shared.train(bool(self.networks.moving()))
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Give the step its own random numbers: a resumed run has the same."""
-        if getattr(self.recipe.tuning, "dropout", 0.0) > 0:
-            step = self.current_epoch * self.epoch_steps + batch_idx
-            drawn = np.random.SeedSequence((self.recipe.seed, DROPOUT, step)).generate_state(1)
-            torch.manual_seed(int(drawn[0]))
-
-    def end_epoch(self) -> None:
-        """Move weights by how fast losses fall."""
+    def end_epoch(self) -> dict[str, float]:
+        """Move weights by how fast losses fall, count anew; return the weights."""
         if isinstance(self.balance, DynamicAverage):
             self.balance.update(self.sums[0] / self.sums[1])
+        self.sums.zero_()
+        return {f"weight_{name}": value for name, value in self.task_weights().items()}
 
     def task_weights(self) -> dict[str, float]:
         """Return what each task's loss is multiplied with now."""
@@ -306,61 +339,6 @@ class MultitaskModule(ClippedModule):
 
     def _again(self) -> tuple[str, ...]:
         return tuple(_shared_prefix(number) for number in range(1, len(self.networks.tasks)))
-
-
-class TaskEpochs(Callback):
-    """Validates after each epoch, keeps the best networks, saves the state, stops early."""
-
-    def __init__(
-        self,
-        config: FinetuneTrainConfig,
-        out: Path,
-        batches: TaskTurns,
-        validate: Validate,
-        keep_best: KeepBest,
-    ) -> None:
-        self.config, self.out, self.batches = config, out, batches
-        self.validate, self.keep_best = validate, keep_best
-        self.best = BestEpoch(
-            config.metric, is_lower_better_of_task(config.metric), config.patience_epochs
-        )
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take no step where a resumed run had stopped early."""
-        trainer.should_stop = self.best.has_waited()
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin the epoch's own order; the engine leaves an iteration before its end."""
-        self.batches.begin(trainer.current_epoch)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do what the end of an epoch calls for."""
-        assert isinstance(pl_module, MultitaskModule)
-        check_weights(pl_module, trainer.current_epoch + 1)
-        pl_module.end_epoch()
-        networks = pl_module.networks
-        networks.eval()
-        with torch.no_grad():
-            found = dict(self.validate(networks))
-        networks.train()
-        is_best = self.best.offer(found)
-        named = {f"validation_{name}": value for name, value in found.items()}
-        named |= {f"weight_{name}": value for name, value in pl_module.task_weights().items()}
-        for logger in trainer.loggers:
-            logger.log_metrics(named, step=trainer.global_step)
-        if is_best:
-            self.keep_best(networks, self.best.done, found)
-        trainer.save_checkpoint(resume_folder(self.out, self.best.done))
-        prune_resume_folders(self.out)
-        trainer.should_stop = trainer.should_stop or self.best.has_waited()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what early stopping and the choice of the best depend on."""
-        return self.best.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it back."""
-        self.best.load_state_dict(state_dict)
 
 
 def is_lower_better_of_task(metric: str) -> bool:
