@@ -101,8 +101,13 @@ def test_windows_of_a_genome_are_predicted_whatever_their_files_are_called(
     options = ("--genome", str(folder / "genome.fa"), "--out", str(folder / "w.tsv"))
     shown = run("predict", str(folder / "y/checkpoint"), *paths, *options)
     assert shown.exit_code == 0, shown.stderr
-    names = [line.split("\t")[0] for line in (folder / "w.tsv").read_text().splitlines()]
-    assert names == ["name", "chr1:0-8(+)", "chr1:8-16(+)", "chr1:2-6(-)"]
+    names = [line.split("\t")[:2] for line in (folder / "w.tsv").read_text().splitlines()]
+    assert names == [
+        ["file", "name"],
+        [paths[0], "chr1:0-8(+)"],
+        [paths[0], "chr1:8-16(+)"],
+        [paths[1], "chr1:2-6(-)"],
+    ]
 
 
 def test_pairs_have_a_column_each(run: Run, folder: Path) -> None:

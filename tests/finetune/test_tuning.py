@@ -274,6 +274,30 @@ def test_targets_are_whole_parts_of_names() -> None:
         adapters.adapted_layers(network, lora(targets=["hierarchy", "mlp"]))
 
 
+@pytest.mark.parametrize("kind", ["lora", "ia3"])
+def test_no_adapter_stands_where_no_head_reads(donor: Path, kind: str) -> None:
+    data = recipe_data(Path("d"), donor, task=PATCHES, tuning={"kind": kind})
+    recipe = finetune_recipe_from(data, "test")
+
+    def tuned(at_bases: bool, recipe: Any = recipe) -> TaskNetwork:
+        network = TaskNetwork(HyenaGLT(task_network().network.config, "dna"), recipe.task, 2)
+        torch.nn.init.normal_(network.head.out.weight)
+        prepare_tuning(network, recipe, at_bases=at_bases)
+        return network
+
+    network = tuned(False)
+    answers(network).square().sum().backward()
+    moving = {name: p for name, p in network.network.named_parameters() if p.requires_grad}
+    assert all(parameter.grad is not None for parameter in moving.values())
+    decoder = "hierarchy.decoder."
+    assert not any(decoder in name for name in moving)
+    others = tuned(True).network.named_parameters()  # where another task's head reads at bases
+    assert any(decoder in name and p.requires_grad for name, p in others)
+    data["tuning"] = {"kind": kind, "targets": ["hierarchy.decoder"]}
+    with pytest.raises(RecipeError, match=r"no linear layer that is read .*'hierarchy.decoder'"):
+        tuned(False, finetune_recipe_from(data, "test"))
+
+
 def test_scales_multiply_outputs_and_the_checkpoint_is_plain(
     dataset: Path, donor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

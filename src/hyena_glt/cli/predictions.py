@@ -1,7 +1,6 @@
 """What ``hyena-glt predict`` reads and writes."""
 
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 
 from hyena_glt.config.examples import (
@@ -31,39 +30,46 @@ def write_predictions(
     genome: str | None,
     device: str,
 ) -> int:
-    """Write a table of the answers to the sequences at ``paths``; return how many there were."""
+    """Write a table of the answers to the sequences at ``paths``; return how many there were.
+
+    Where there are several sources, whose names may repeat, each row says its file.
+    """
     predictor = Predictor(checkpoints, device)
     if alternative is not None and not isinstance(predictor.task, PairTaskConfig):
         raise RecipeError(
             f"--alternative has no effect: {checkpoints[0]} answers for one sequence each"
         )
-    columns: dict[str, type | str] = {"name": str}
-    per_base = isinstance(predictor.task, BasesTaskConfig)
-    if per_base or isinstance(predictor.task, SignalTaskConfig):
-        columns["position" if per_base else "bin"] = int
+    modality = predictor.alphabet.modality
+    sources = open_sources(
+        paths, modality, sequence=sequence, alternative=alternative, name=name, genome=genome
+    )
+    several = len(sources) > 1
+    columns: dict[str, type | str] = {"file": str, "name": str} if several else {"name": str}
+    key = None
+    if isinstance(predictor.task, BasesTaskConfig | SignalTaskConfig):
+        key = "position" if isinstance(predictor.task, BasesTaskConfig) else "bin"
+        columns[key] = int
     taken = set(columns) & set(predictor.names)
     if taken:
         raise RecipeError(f"the answers {sorted(taken)} are called as a column of the table")
     columns |= dict.fromkeys(predictor.names, float)
     written = 0
-    modality = predictor.alphabet.modality
-    sources = open_sources(
-        paths, modality, sequence=sequence, alternative=alternative, name=name, genome=genome
-    )
-    examples = chain.from_iterable(source for _, source in sources)
     with TableWriter(out, columns) as table:
-        for prediction in predict(predictor, examples, both_strands=both_strands):
-            written += 1
-            rows = prediction.values
-            if len(columns) == len(predictor.names) + 1:
-                values = dict(zip(predictor.names, rows.tolist(), strict=True))
-                table.write({"name": prediction.example.name, **values})
-                continue
-            key = "position" if per_base else "bin"
-            for number, row in enumerate(rows.tolist()):
-                values = dict(zip(predictor.names, row, strict=True))
-                table.write({"name": prediction.example.name, key: number, **values})
+        for config, source in sources:
+            said = {"file": _file_of(config)} if several else {}
+            for example, values in predict(predictor, source, both_strands=both_strands):
+                written += 1
+                told = {**said, "name": example.name}
+                rows = values.tolist() if key else [values.tolist()]
+                for number, row in enumerate(rows):
+                    place = {key: number} if key else {}
+                    table.write({**told, **place, **dict(zip(predictor.names, row, strict=True))})
     return written
+
+
+def _file_of(config: ExamplesConfig) -> str:
+    """Return what a source is read from; of tracks all their files."""
+    return ", ".join([config.path] if hasattr(config, "path") else config.paths.values())
 
 
 def open_sources(

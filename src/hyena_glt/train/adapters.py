@@ -14,14 +14,15 @@ from hyena_glt.errors import MissingExtraError, RecipeError
 _ADAPTER = "default"  # what peft calls the only one
 
 
-def add_adapters(network: nn.Module, config: LoraTuningConfig, seed: int) -> None:
+def add_adapters(
+    network: nn.Module, config: LoraTuningConfig, seed: int, unread: tuple[str, ...] = ()
+) -> None:
     """Put adapters beside linear layers of ``network``, in place; they change no answer yet.
 
     Afterwards they are all that asks for a gradient. Their first weights are drawn from ``seed``.
-    Raises MissingExtraError where peft isn't installed, RecipeError for a target that is no linear
-    layer's name.
+    Raises MissingExtraError where peft isn't installed, RecipeError as `adapted_layers` does.
     """
-    targets = adapted_layers(network, config)
+    targets = adapted_layers(network, config, unread)
     adapted = _adapted_linear()
     import peft
 
@@ -51,14 +52,15 @@ class Scales(nn.Module):
         return self.scale.view(-1, *[1] * (whole.ndim - 1)) * whole
 
 
-def add_scales(network: nn.Module, config: ScalesTuningConfig) -> None:
+def add_scales(
+    network: nn.Module, config: ScalesTuningConfig, unread: tuple[str, ...] = ()
+) -> None:
     """Put a scale on each output of linear layers of ``network``, in place.
 
-    Afterwards they are all that asks for a gradient. Raises RecipeError for a target that is no
-    linear layer's name.
+    Afterwards they are all that asks for a gradient. Raises RecipeError as `adapted_layers` does.
     """
     network.requires_grad_(False)
-    for name in adapted_layers(network, config):
+    for name in adapted_layers(network, config, unread):
         layer = network.get_submodule(name)
         assert isinstance(layer, nn.Linear)
         scales = Scales(layer.out_features)
@@ -67,16 +69,23 @@ def add_scales(network: nn.Module, config: ScalesTuningConfig) -> None:
             parametrize.register_parametrization(layer, "bias", scales)
 
 
-def adapted_layers(network: nn.Module, config: LoraTuningConfig | ScalesTuningConfig) -> list[str]:
+def adapted_layers(
+    network: nn.Module,
+    config: LoraTuningConfig | ScalesTuningConfig,
+    unread: tuple[str, ...] = (),
+) -> list[str]:
     """Return the names of the linear layers that ``config`` puts adapters beside.
 
-    Raises RecipeError, with the names that there are, for a target that is none.
+    None is in the parts of ``unread``, beginnings of names, where an adapter would never learn.
+    Raises RecipeError, with the names that there are, for a target that is no linear layer's name,
+    or of unread layers alone.
     """
     inside = [
         name
         for name, module in network.named_modules()
         if isinstance(module, nn.Linear)
         and not name.startswith(("head.", "masked_head.", "entropy."))
+        and not f"{name}.".startswith(unread)
     ]
     if config.targets is None:
         return [name for name in inside if "blocks" in name.split(".")]
@@ -85,8 +94,8 @@ def adapted_layers(network: nn.Module, config: LoraTuningConfig | ScalesTuningCo
         found = [name for name in inside if f".{target}." in f".{name}."]
         if not found:
             raise RecipeError(
-                f"tuning.targets: no linear layer's name holds {target!r}; there are "
-                f"{', '.join(inside)}"
+                f"tuning.targets: no linear layer that is read has a name that holds {target!r}; "
+                f"there are {', '.join(inside)}"
             )
         if chosen.issuperset(found):
             raise RecipeError(

@@ -57,19 +57,18 @@ def prepare_tuning(
     no gradient. Raises RecipeError for a part that isn't there and for a setting without effect,
     MissingExtraError where adapters need a package that isn't installed.
     """
-    if not at_bases:
-        read = set(layers_of(network.network, at_bases=False))
-        unread = [layer for layer in layers_of(network.network) if layer not in read]
-        parts = tuple(f"{part}." for layer in unread for part in layer)
-        for name, parameter in network.network.named_parameters():
-            if f"{name}.".startswith(parts):
-                parameter.requires_grad_(False)
+    read = set(layers_of(network.network, at_bases=at_bases))
+    layers = [layer for layer in layers_of(network.network) if layer not in read]
+    unread = tuple(f"{part}." for layer in layers for part in layer)
+    for name, parameter in network.network.named_parameters():
+        if f"{name}.".startswith(unread):
+            parameter.requires_grad_(False)
     freeze(network, recipe)
     tuning = recipe.tuning
     if isinstance(tuning, LoraTuningConfig):
-        add_adapters(network.network, tuning, recipe.seed)
+        add_adapters(network.network, tuning, recipe.seed, unread)
     elif isinstance(tuning, ScalesTuningConfig):
-        add_scales(network.network, tuning)
+        add_scales(network.network, tuning, unread)
     if not isinstance(tuning, FullTuningConfig):
         return None
     unfreezing = None
