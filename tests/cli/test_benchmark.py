@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cli.asking import Run
+from cli.asking import Run, save
+from hyena_glt.checkpoint import load_checkpoint
+from hyena_glt.checkpoint.tasks import load_task_checkpoint
 from hyena_glt.suites import absent_files, load_suite, suite_names
 
 SUITE = """
@@ -26,6 +28,15 @@ sets:
     split: {by: random}
     task: {kind: classification}
     metrics: [accuracy]
+"""
+RECIPE = """
+name: own
+seed: 0
+dataset: ""
+init: ""
+tuning: {kind: probe}
+task: {kind: classification}
+train: {epochs: 1, batch_examples: 7}
 """
 
 
@@ -57,6 +68,30 @@ def test_a_suite_runs_and_shows_its_tables(run: Run, suite: Path) -> None:
     (row,) = [line for line in shown.stdout.splitlines() if line.startswith("| rich | accuracy")]
     assert row.endswith(" (1) |")
     assert {each["reason"] for each in told["not_run"]} == {"gone.csv absent"}
+
+
+def test_ours_begins_with_a_checkpoint_and_moves_as_a_recipe_says(run: Run, suite: Path) -> None:
+    folder = suite.parent
+    save(folder / "pretrained", "dna")
+    (folder / "own.yaml").write_text(RECIPE)
+    command = ("benchmark", suite, "--data", folder, "--contenders", "ours", "--seeds", "1")
+    asked = ("--only", "rich", "--recipe", folder / "own.yaml", "--json")
+    shown = run(*command, *asked, "--init", folder / "pretrained", "--out", folder / "probe")
+    assert shown.exit_code == 0, shown.stderr
+    (probe,) = json.loads(shown.stdout)["cells"]
+    assert probe["epochs"] == 1
+    (kept,) = (folder / "probe/runs/rich").glob("ours-0-*/checkpoint")
+    tuned, donor = load_task_checkpoint(kept), load_checkpoint(folder / "pretrained")
+    assert tuned.provenance.initialised_from == str(folder / "pretrained")
+    assert tuned.recipe.train.batch_examples == 7
+    for name, tensor in donor.weights.items():
+        assert (tuned.weights[f"network.{name}"] == tensor).all(), name
+    full = ("tuning={kind: full}", *asked, "--init", folder / "pretrained")
+    shown = run(*command, *full, "--out", folder / "full")
+    assert shown.exit_code == 0, shown.stderr
+    (kept,) = (folder / "full/runs/rich").glob("ours-0-*/checkpoint")
+    moved = load_task_checkpoint(kept).weights
+    assert any((moved[f"network.{name}"] != t).any() for name, t in donor.weights.items())
 
 
 def test_the_list_names_every_suite_set_and_absent_file(run: Run, suite: Path) -> None:
