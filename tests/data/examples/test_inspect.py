@@ -58,6 +58,31 @@ def test_the_same_sequence_in_two_parts_is_named_and_warned_of() -> None:
     assert "1 of 1 sequences of test are identical to one of train" in found["warnings"][0]
 
 
+def test_of_pairs_both_sequences_count() -> None:
+    one, other, third = (random_dna(200, seed) for seed in (1, 2, 3))
+
+    def pair(first: str, second: str, part: Part, label: str = "x") -> Example:
+        return example(first, label, part)._replace(alternative=second.encode())
+
+    near = other[:90] + "A" + other[91:]
+    rows = [
+        pair(one, other, "train"),
+        pair(one.lower(), other, "test"),  # the same
+        pair(one, random_dna(200, 4), "test"),  # the first alone
+        pair(random_dna(200, 5), near, "test"),  # the second, nearly
+        pair(reverse_complement(near), third, "test"),  # and as the first of another
+        pair(third, random_dna(200, 6), "test"),  # like none of train's but through the last
+        pair(random_dna(200, 7), random_dna(200, 8), "test"),
+    ]
+    schema = Schema("class", pairs=True)
+    (leak,) = inspect_examples(rows, schema, DNA).report["leaks"]
+    assert (leak["identical"], leak["similar"]) == (1, 5)
+    # Alleles of one site have the reference's window in common, and labels of their own.
+    alleles = [pair(one, other, "train"), pair(one, third, "train", "y")]
+    found = inspect_examples(alleles, schema, DNA).report["duplicates"]["train"]
+    assert found == {"repeated": 0, "with_two_labels": 0}
+
+
 def test_a_near_copy_on_the_other_strand_is_similar_and_not_identical() -> None:
     base = random_dna(300, 3)
     copy = reverse_complement(base[:150] + "A" + base[151:])

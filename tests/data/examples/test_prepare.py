@@ -340,6 +340,25 @@ def test_similar_sequences_stay_on_one_side(tmp_path: Path) -> None:
     assert set(parts[0].tolist()) == {0, 1, 2}
 
 
+def test_pairs_that_share_a_sequence_stay_on_one_side(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    firsts, seconds = (
+        ["".join(rng.choice(list("ACGT"), 120)).encode() for _ in range(count)]
+        for count in (24, 12)
+    )
+    examples = [
+        example(row, first, "a", None)._replace(alternative=seconds[row % 12])
+        for row, first in enumerate(firsts)
+    ]
+    split = {"by": "similarity", "validation": 0.2, "test": 0.2}
+    listed = Listed(Schema("class", pairs=True), examples)
+    manifest = run(config(tmp_path, split=split), tmp_path / "out", listed)
+    parts = np.load(tmp_path / "out" / "parts.npy").reshape(2, 12)
+    assert (parts[0] == parts[1]).all()
+    assert set(parts[0].tolist()) == {0, 1, 2}
+    assert {leak.similar for leak in manifest.leaks} == {0}
+
+
 def test_chromosomes_and_groups_reach_the_split(tmp_path: Path) -> None:
     contigs = ["chr1", "chr2", "chr1", "chr3"]
     examples = [

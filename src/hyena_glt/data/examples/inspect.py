@@ -194,7 +194,8 @@ class _Tally:
         self.length_bp.add(found.length_bp)
         self.gc.add(found.gc)
         self.labels.add(np.array([_label_hash(example) for example in chunk], np.uint64))
-        self.compared.add([example.sequence for example in chunk])
+        seconds = [e.alternative for e in chunk if e.alternative is not None]
+        self.compared.add([example.sequence for example in chunk], seconds or None)
 
     def _codes(self, keys: list[str]) -> Int64[np.ndarray, " n"]:
         return np.array([self.keys.setdefault(key, len(self.keys)) for key in keys])

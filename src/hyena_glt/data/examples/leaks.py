@@ -23,29 +23,43 @@ SIMILAR: Final = 0.5  # share of k-mers, estimated, from which on two sequences 
 
 
 class Compared:
-    """Sequences that are compared with each other: 72 bytes a row, 8 without ``similar``."""
+    """Sequences that are compared with each other: 72 bytes a row, 8 without ``similar``.
+
+    Of pairs both sequences count: a row is the same as another where both are, and nearly the same
+    where one of its two nearly is one of the other's two. They take 64 bytes a row more.
+    """
 
     def __init__(self, letters: Alphabet, *, similar: bool = True) -> None:
         self._letters, self._similar = letters, similar
         self._hashes = Column(np.uint64)
         self._sketches = Column(np.uint16, SKETCH_VALUES)
+        self._of_alternatives = Column(np.uint16, SKETCH_VALUES)
 
-    def add(self, sequences: Sequence[bytes]) -> None:
-        """Take the next sequences in."""
-        self._hashes.add(exact_hashes(sequences, self._letters))
-        if self._similar:
-            self._sketches.add(sketches(sequences, self._letters))
+    def add(self, sequences: Sequence[bytes], alternatives: Sequence[bytes] | None = None) -> None:
+        """Take the next rows in: sequences, and of pairs the second of each."""
+        whole = sequences
+        if alternatives is not None:
+            whole = [b"/".join(pair) for pair in zip(sequences, alternatives, strict=True)]
+        self._hashes.add(exact_hashes(whole, self._letters))
+        if not self._similar:
+            return
+        self._sketches.add(sketches(sequences, self._letters))
+        if alternatives is not None:
+            self._of_alternatives.add(sketches(alternatives, self._letters))
 
     def result(self) -> tuple[UInt64[np.ndarray, " R"], Int64[np.ndarray, " R"] | None]:
-        """Return a hash of each sequence, and the first row that each is linked to.
+        """Return a hash of each row, and the first row that each is linked to.
 
-        Rows are linked where their sequences are near-duplicates, through others if need be; None
-        without ``similar``. Takes some 120 bytes a row more, and holds no sequence from then on.
+        Rows are linked where they are nearly the same, through others if need be; None without
+        ``similar``. Takes some 120 bytes a row more, and holds no sequence from then on.
         """
         hashes = self._hashes.taken()
         if not self._similar:
             return hashes, None
-        pairs = similar_pairs(self._sketches.taken(), SIMILAR)
+        of_all, others = self._sketches.taken(), self._of_alternatives.taken()
+        if len(others):
+            of_all = np.concatenate([of_all, others])
+        pairs = similar_pairs(of_all, SIMILAR) % max(1, len(hashes))
         return hashes, clusters(len(hashes), pairs)
 
 

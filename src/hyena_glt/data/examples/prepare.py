@@ -507,10 +507,12 @@ def _parts(job: _Job, shards: Sequence[Shard]) -> tuple[UInt8[np.ndarray, " R"],
 
 
 def _compared(job: _Job, shards: Sequence[Shard]) -> _Likeness:
-    """A hash of each row's sequence, and the first row that it is linked to."""
+    """A hash of each row, and the first row that it is linked to."""
     compared = Compared(alphabet(job.config.modality))
+    columns = ["sequence", "alternative"] if job.schema.pairs else ["sequence"]
     for shard in shards:
-        compared.add(read_batch(job.out / shard.file).column("sequence").to_pylist())
+        batch = read_batch(job.out / shard.file)
+        compared.add(*(batch.column(name).to_pylist() for name in columns))
     hashes, linked = compared.result()
     assert linked is not None, "similar ones are asked for"
     return hashes, linked
