@@ -32,6 +32,7 @@ from measuring.kept import Cells, add_out
 from measuring.machine import here
 
 from hyena_glt.config import load_finetune_recipe
+from hyena_glt.config.finetune import AugmentConfig
 from hyena_glt.data.examples import (
     Augment,
     Rows,
@@ -55,7 +56,8 @@ LIMIT_BYTES = 4 * 10**9
 CHUNK = 100_000
 ROUNDS = 5
 STEPS = 40
-CHANGES_OF: dict[Network, tuple[str, ...]] = {
+STEP_RECORDS = 32
+NETWORKS: dict[Network, tuple[str, ...]] = {
     "small": (),
     "tiny": (
         "model.stages.0={width: 16, mlp_width: 16, encoder: S, decoder: S, "
@@ -247,10 +249,12 @@ def training_steps(threads: int) -> dict[str, dict[str, Any]]:
 
 
 def _step_of(network: Network, dataset: Path) -> dict[str, Any]:
+    augment = {name: getattr(CHANGES, name) for name in AugmentConfig.model_fields}
     changes = [
         f"dataset={dataset}",
-        f"augment={json.dumps({'reverse_complement': 0.5, 'shift_bp': 10, 'mutation': 0.02})}",
-        *CHANGES_OF[network],
+        f"augment={json.dumps(augment)}",
+        f"train.batch_examples={STEP_RECORDS}",
+        *NETWORKS[network],
     ]
     small = resources.files("hyena_glt.suites") / "recipes/small.yaml"
     with resources.as_file(small) as path:

@@ -91,8 +91,8 @@ def test_every_limit_counts(peak_bytes: int, speed: int, of_step: float, holds: 
             "100_bp": {"bases_per_s": speed, "limit_bases_per_s": 5_000_000},
         },
         "training_steps": {
-            "full": {"batch_over_step": 0.01},
-            "probe": {"batch_over_step": of_step},
+            "small": {"batch_over_step": 0.01},
+            "tiny": {"batch_over_step": of_step},
         },
     }
     assert passed(found) is holds

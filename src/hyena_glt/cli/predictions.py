@@ -7,6 +7,7 @@ from hyena_glt.config.examples import (
     ExamplesConfig,
     LabelConfig,
     NoLabelConfig,
+    SignalSourceConfig,
     TableSourceConfig,
 )
 from hyena_glt.config.tasks import BasesTaskConfig, PairTaskConfig, SignalTaskConfig
@@ -51,12 +52,15 @@ def write_predictions(
         columns[key] = int
     taken = set(columns) & set(predictor.names)
     if taken:
-        raise RecipeError(f"the answers {sorted(taken)} are called as a column of the table")
+        raise RecipeError(
+            f"the answers {sorted(taken)} are called as a column of the table"
+            + ("; predict each file by itself" if taken == {"file"} else "")
+        )
     columns |= dict.fromkeys(predictor.names, float)
     written = 0
     with TableWriter(out, columns) as table:
         for config, source in sources:
-            said = {"file": _file_of(config)} if several else {}
+            said = {"file": file_of(config)} if several else {}
             for example, values in predict(predictor, source, both_strands=both_strands):
                 written += 1
                 told = {**said, "name": example.name}
@@ -67,9 +71,10 @@ def write_predictions(
     return written
 
 
-def _file_of(config: ExamplesConfig) -> str:
+def file_of(config: ExamplesConfig) -> str:
     """Return what a source is read from; of tracks all their files."""
-    return ", ".join([config.path] if hasattr(config, "path") else config.paths.values())
+    paths = config.paths.values() if isinstance(config, SignalSourceConfig) else [config.path]
+    return ", ".join(paths)
 
 
 def open_sources(

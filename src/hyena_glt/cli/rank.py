@@ -112,7 +112,7 @@ def rank(
         overlap = check_ranked_overlap(
             model.checkpoint, str(checkpoint), sources, allow=allow_overlap
         )
-    ranked = _write(model.network, [source for _, source in sources], schema, out, both_strands)
+    ranked = _write(model.network, sources, schema, out, both_strands)
     found = ranking_metrics(ranked, schema, negate=negate, replicates=replicates)
     _show(ranked, found, schema, overlap, str(checkpoint), out, as_json)
 
@@ -249,19 +249,23 @@ def _joined(schemas: "Sequence[Schema]", kind: Kind) -> "Schema":
 
 def _write(
     network: Any,
-    sources: "Sequence[ExamplesSource]",
+    sources: "Sequence[tuple[ExamplesConfig, ExamplesSource]]",
     schema: "Schema",
     out: Path,
     both_strands: bool | None,
 ) -> list[Any]:
-    """Write a row an example as it is scored; return all of them, without their letters."""
-    from itertools import chain
+    """Write a row an example as it is scored; return all of them, without their letters.
 
+    Where there are several sources, whose names may repeat, each row says its file.
+    """
+    from hyena_glt.cli.predictions import file_of
     from hyena_glt.errors import RecipeError
     from hyena_glt.finetune.zero_shot import rank as ranked_of
     from hyena_glt.io import TableWriter
 
+    several = len(sources) > 1
     columns: dict[str, type | str] = {
+        **({"file": str} if several else {}),
         "name": str,
         "score_nats": float,
         "scored_bp": int,
@@ -275,9 +279,14 @@ def _write(
     columns |= dict.fromkeys(schema.names, float)
     kept = []
     with TableWriter(out, columns) as table:
-        examples = chain.from_iterable(sources)
-        for one in ranked_of(network, examples, both_strands=both_strands):
+        ranked = (
+            (config, one)
+            for config, source in sources
+            for one in ranked_of(network, source, both_strands=both_strands)
+        )
+        for config, one in ranked:
             row: dict[str, object] = {
+                **({"file": file_of(config)} if several else {}),
                 "name": one.example.name,
                 "score_nats": one.score_nats,
                 "scored_bp": one.scored_bp,

@@ -44,6 +44,13 @@ class UnfreezeConfig(Config):
                 )
         return self
 
+    def first_epoch(self) -> int:
+        """Return the epoch, from 1, in which the first part moves."""
+        if self.steps is not None:
+            return self.steps[0].epoch
+        assert self.every_epochs is not None
+        return self.every_epochs + 1
+
     def last_epoch_needed(self) -> int:
         """Return the epoch, from 1, that a run must reach for all of it to take effect."""
         if self.steps is not None:
@@ -86,15 +93,16 @@ class _AdaptersConfig(Config):
         None,
         min_length=1,
         description="linear layers with an adapter, by whole parts of their names: "
-        "hierarchy.decoder, mixer, mlp.down (default: all in blocks)",
+        "hierarchy.decoder, mixer, mlp.down (default: all in blocks); with pooling.over=patches, "
+        "none behind the backbone, where no head reads",
     )
 
 
 class ScalesTuningConfig(_AdaptersConfig):
     """A number for each output of a linear layer, which it is multiplied with (Liu et al. 2022).
 
-    (IA)^3 of arXiv:2205.05638, at all linear layers and not at keys, values and the MLP alone. The
-    checkpoint holds the products.
+    (IA)^3 of arXiv:2205.05638, at all linear layers that a head reads and not at keys, values and
+    the MLP alone. The checkpoint holds the products.
     """
 
     kind: Literal["ia3"]

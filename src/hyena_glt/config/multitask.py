@@ -92,10 +92,12 @@ class MultitaskRecipe(Config):
                     "balance.kind=gradnorm weighs how tasks pull on shared weights, which "
                     "tuning.kind=probe keeps as they are; use balance.kind=fixed"
                 )
-            if getattr(self.tuning, "unfreeze", None) is not None:
+            unfreeze = getattr(self.tuning, "unfreeze", None)
+            if unfreeze is not None and unfreeze.first_epoch() > 1:
                 raise ValueError(
-                    "balance.kind=gradnorm weighs how tasks pull on shared weights, none of which "
-                    "may move before tuning.unfreeze lets it; use another balance, or remove it"
+                    "balance.kind=gradnorm weighs how tasks pull on shared weights, and "
+                    f"tuning.unfreeze lets none of them move before epoch {unfreeze.first_epoch()}"
+                    "; use another balance, or steps whose first epoch is 1"
                 )
         for name in self.tasks:
             try:

@@ -94,8 +94,9 @@ def adapted_layers(
         found = [name for name in inside if f".{target}." in f".{name}."]
         if not found:
             raise RecipeError(
-                f"tuning.targets: no linear layer that is read has a name that holds {target!r}; "
-                f"there are {', '.join(inside)}"
+                f"tuning.targets: no linear layer that a head reads has a name that holds "
+                f"{target!r}; there are {', '.join(inside)}"
+                + (" (with pooling.over=patches no others are read)" if unread else "")
             )
         if chosen.issuperset(found):
             raise RecipeError(

@@ -16,8 +16,19 @@ from hyena_glt.train.run import Device, quiet_engine
 from hyena_glt.train.saving import FolderIO, newest_resume_folder
 
 
-class ClippedModule(LightningModule):
-    """What clips gradients by itself: in bf16 the engine refuses to for a fused optimiser."""
+class EpochModule(LightningModule):
+    """What is told which batch is at hand, and clips gradients by itself.
+
+    In bf16 the engine refuses to clip for a fused optimiser.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epoch, self.step = 0, 0  # from 1, of the batch at hand
+
+    def end_epoch(self) -> dict[str, float]:
+        """Do what an epoch's end calls for; return what is logged beside its metrics."""
+        return {}
 
     def configure_gradient_clipping(
         self,
@@ -37,12 +48,11 @@ def run_engine(
     config: FinetuneTrainConfig,
     out: Path,
     *,
-    epochs: int,
     resume: bool,
     device: Device,
     progress: bool,
 ) -> bool:
-    """Train ``module`` for so many of the engine's epochs; return whether SIGTERM ended it.
+    """Train ``module`` on all ``batches`` once; return whether SIGTERM ended it.
 
     With ``resume`` it goes on from the newest state in ``out``. Metrics go to ``out/metrics``.
     Raises StorageError where ``out`` can't be written.
@@ -52,7 +62,7 @@ def run_engine(
             accelerator={"cpu": "cpu", "cuda": "gpu", "mps": "mps"}[device],
             devices=1,
             precision="bf16-mixed" if config.precision == "bf16" else "32-true",
-            max_epochs=epochs,
+            max_epochs=1,
             gradient_clip_val=config.clip_norm,
             logger=[CSVLogger(out, name="metrics")],
             log_every_n_steps=1,

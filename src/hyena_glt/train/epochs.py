@@ -15,7 +15,7 @@ from hyena_glt.config.finetune import TuningConfig
 from hyena_glt.data.examples.order import DROPOUT
 from hyena_glt.errors import RecipeError
 from hyena_glt.train.best import BestEpoch
-from hyena_glt.train.engine import ClippedModule, check_weights, run_engine
+from hyena_glt.train.engine import EpochModule, check_weights, run_engine
 from hyena_glt.train.run import Device
 from hyena_glt.train.saving import prune_resume_folders, resume_folder
 from hyena_glt.train.tuning import Unfreezing
@@ -49,22 +49,6 @@ class EpochBatches(Protocol):
         """Go there."""
 
 
-class EpochModule(ClippedModule):
-    """An adapter that `Epochs` tells which batch is at hand."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.epoch, self.step = 0, 0  # from 1
-
-    def inside(self) -> nn.Module:
-        """Return what is below all heads; where nothing of it moves, it answers as evaluated."""
-        raise TypeError("an adapter says what is below its heads")
-
-    def end_epoch(self) -> dict[str, float]:
-        """Do what an epoch's end calls for; return what is logged beside its metrics."""
-        return {}
-
-
 class EpochsRun(NamedTuple):
     """What a run did."""
 
@@ -73,22 +57,17 @@ class EpochsRun(NamedTuple):
 
 
 def run_epochs(
-    module: EpochModule,
-    batches: EpochBatches,
-    epochs: "Epochs",
-    *,
-    resume: bool,
-    device: Device,
-    progress: bool,
+    module: EpochModule, epochs: "Epochs", *, resume: bool, device: Device, progress: bool
 ) -> EpochsRun:
-    """Train until the last epoch, a stop before it, or SIGTERM; metrics go to ``out/metrics``.
+    """Train until the last epoch, a stop before it, or SIGTERM.
 
-    With ``resume`` the run goes on with the example after those of the last state that was saved,
-    and replays to the same bits; one that has ended isn't trained further. Raises RecipeError for
-    ``train.save_every_steps`` without effect, TrainingError for weights that aren't finite,
-    StorageError where nothing can be written.
+    Batches are those of ``epochs``, and metrics go to ``out/metrics``. With ``resume`` the run goes
+    on with the example after those of the last state that was saved, and replays to the same bits;
+    one that has ended isn't trained further. Raises RecipeError for ``train.save_every_steps``
+    without effect, TrainingError for weights that aren't finite, StorageError where nothing can be
+    written.
     """
-    config = epochs.config
+    config, batches = epochs.config, epochs.batches
     check_saving(config, batches.steps_of(config.epochs))
     # All epochs are one of the engine's, whose states within an epoch are those that it goes on
     # from to the same bits.
@@ -98,7 +77,6 @@ def run_epochs(
         epochs,
         config,
         epochs.out,
-        epochs=1,
         resume=resume,
         device=device,
         progress=progress,
@@ -144,8 +122,9 @@ class Epochs(Callback):
     All in one place, because the order decides whether a run that was killed replays exactly: what
     comes after an epoch's last step is done before that step's state is saved.
 
-    ``validate`` returns metrics by name, and ``keep_best`` is called with the number of epochs and
-    their metrics at each that is the best so far.
+    ``inside`` is the network below all heads. ``validate`` returns metrics by name, and
+    ``keep_best`` is called with the number of epochs and their metrics at each that is the best so
+    far.
     """
 
     def __init__(
@@ -154,6 +133,7 @@ class Epochs(Callback):
         tuning: TuningConfig,
         seed: int,
         out: Path,
+        inside: nn.Module,
         batches: EpochBatches,
         validate: Callable[[], Mapping[str, float]],
         keep_best: Callable[[int, Mapping[str, float]], None],
@@ -161,7 +141,8 @@ class Epochs(Callback):
         is_lower_better: bool,
         unfreezing: Unfreezing | None = None,
     ) -> None:
-        self.config, self.seed, self.out, self.batches = config, seed, out, batches
+        self.config, self.seed, self.out = config, seed, out
+        self.inside, self.batches = inside, batches
         self.validate, self.keep_best, self.unfreezing = validate, keep_best, unfreezing
         self.drops = getattr(tuning, "dropout", 0.0) > 0
         self.best = BestEpoch(config.metric, is_lower_better, config.patience_epochs)
@@ -183,8 +164,7 @@ class Epochs(Callback):
             self._begun = self.batches.epoch
             if self.unfreezing is not None:
                 self.unfreezing.begin(self._begun)
-            inside = pl_module.inside()
-            inside.train(any(p.requires_grad for p in inside.parameters()))
+            self.inside.train(any(p.requires_grad for p in self.inside.parameters()))
         if self.drops:
             # The step's own random numbers: a resumed run has the same.
             drawn = np.random.SeedSequence((self.seed, DROPOUT, self.steps)).generate_state(1)
@@ -233,7 +213,7 @@ class Epochs(Callback):
         prune_resume_folders(self.out)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what early stopping and the choice of the best depend on."""
+        """Return how far the run is, and what early stopping and the best depend on."""
         return {"steps": self.steps, "best": self.best.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

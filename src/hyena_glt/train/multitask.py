@@ -24,7 +24,8 @@ from hyena_glt.objective.balance import (
     gradient_norms,
 )
 from hyena_glt.train.best import is_lower_better
-from hyena_glt.train.epochs import EpochModule, Epochs, run_epochs
+from hyena_glt.train.engine import EpochModule
+from hyena_glt.train.epochs import Epochs, run_epochs
 from hyena_glt.train.optimiser import warm_cosine
 from hyena_glt.train.run import Device
 from hyena_glt.train.tasks import loss_of
@@ -142,20 +143,26 @@ class TaskTurns:
     def state_dict(self) -> dict[str, Any]:
         """Return which step is next, and what the position is of."""
         loaders = {name: loader.state_dict() for name, loader in self._loaders.items()}
-        of_loaders = {name: {k: state[k] for k in _OF_LOADER} for name, state in loaders.items()}
-        return {"epoch": self._epoch, "step": self._step, "of": {"all": self._steps, **of_loaders}}
+        return {
+            "epoch": self._epoch,
+            "step": self._step,
+            "turns": [[name, count] for name, count in self.counts.items()],
+            "loaders": {n: {key: state[key] for key in _OF_LOADER} for n, state in loaders.items()},
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to where ``state`` was taken; the next iteration gives the steps left of its epoch.
 
         Raises StateError for a state of other tasks, datasets, seeds, or sizes of batches.
         """
-        of = self.state_dict()["of"]
-        if state["of"] != of:
-            raise StateError(
-                f"the position saved in the data is of {state['of']}, found {of}; resume with the "
-                "tasks, the datasets, the seed and the batches that it was saved with"
-            )
+        here = self.state_dict()
+        for name in ("turns", "loaders"):
+            if state[name] != here[name]:
+                raise StateError(
+                    f"the position saved in the data is of {name}={state[name]}, found "
+                    f"{here[name]}; resume with the tasks, the datasets, the sampler, the seed and "
+                    "the batches that it was saved with"
+                )
         self._epoch, self._step = state["epoch"], state["step"]
 
 
@@ -197,15 +204,14 @@ def fit_tasks(
         recipe.tuning,
         recipe.seed,
         out,
+        networks.shared,
         batches,
         partial(validate, networks),
         partial(keep_best, networks),
         is_lower_better=is_lower_better_of_task(recipe.train.metric),
         unfreezing=unfreezing,
     )
-    best, stopped = run_epochs(
-        module, batches, epochs, resume=resume, device=device, progress=progress
-    )
+    best, stopped = run_epochs(module, epochs, resume=resume, device=device, progress=progress)
     return MultitaskRun(best.done, best.epoch, dict(best.metrics), module.task_weights(), stopped)
 
 
@@ -249,10 +255,6 @@ class MultitaskModule(EpochModule):
         # Of an epoch: each task's total loss, and the weight of its answers.
         self.register_buffer("sums", torch.zeros(2, len(networks.tasks)))
         self._pulls: tuple[Tensor, Tensor] | None = None
-
-    def inside(self) -> nn.Module:
-        """Return the network that all tasks read with."""
-        return self.networks.shared
 
     def training_step(self, batch: dict[str, TaskBatch], batch_idx: int) -> Tensor | None:
         """Return the balanced loss in nats; None, and no step, where a task has no target."""
@@ -303,7 +305,8 @@ class MultitaskModule(EpochModule):
 
     def end_epoch(self) -> dict[str, float]:
         """Move weights by how fast losses fall, count anew; return the weights."""
-        if isinstance(self.balance, DynamicAverage):
+        # An epoch in which a task had no label at all says nothing of how fast losses fall.
+        if isinstance(self.balance, DynamicAverage) and bool((self.sums[1] > 0).all()):
             self.balance.update(self.sums[0] / self.sums[1])
         self.sums.zero_()
         return {f"weight_{name}": value for name, value in self.task_weights().items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hyena_glt.config import FinetuneRecipe, FinetuneTrainConfig
 from hyena_glt.data.examples.batch import TaskBatch
@@ -16,7 +16,8 @@ from hyena_glt.errors import RecipeError, TrainingError
 from hyena_glt.model import TaskNetwork
 from hyena_glt.objective.tasks import TaskLoss, task_loss
 from hyena_glt.train.best import is_lower_better
-from hyena_glt.train.epochs import EpochModule, Epochs, run_epochs
+from hyena_glt.train.engine import EpochModule
+from hyena_glt.train.epochs import Epochs, run_epochs
 from hyena_glt.train.optimiser import warm_cosine
 from hyena_glt.train.run import Device
 from hyena_glt.train.tuning import Unfreezing, is_read_at_bases, optimiser_groups
@@ -68,15 +69,14 @@ def fit_task(
         recipe.tuning,
         recipe.seed,
         out,
+        network.network,
         batches,
         partial(validate, network),
         partial(keep_best, network),
         is_lower_better=is_lower_better(recipe.train.metric),
         unfreezing=unfreezing,
     )
-    best, stopped = run_epochs(
-        module, batches, epochs, resume=resume, device=device, progress=progress
-    )
+    best, stopped = run_epochs(module, epochs, resume=resume, device=device, progress=progress)
     return TaskRun(best.done, best.epoch, dict(best.metrics), stopped)
 
 
@@ -97,10 +97,6 @@ class TaskModule(EpochModule):
         self.network, self.config, self.steps = network, config, steps
         self.layer_decay = layer_decay
         self.register_buffer("class_weights", weights, persistent=False)
-
-    def inside(self) -> nn.Module:
-        """Return the network without its head."""
-        return self.network.network
 
     def training_step(self, batch: TaskBatch, batch_idx: int) -> Tensor | None:
         """Return the batch's loss in nats an answer; None, and no step, where it has no target."""

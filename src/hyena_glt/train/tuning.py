@@ -58,8 +58,9 @@ def prepare_tuning(
     MissingExtraError where adapters need a package that isn't installed.
     """
     read = set(layers_of(network.network, at_bases=at_bases))
-    layers = [layer for layer in layers_of(network.network) if layer not in read]
-    unread = tuple(f"{part}." for layer in layers for part in layer)
+    unread = tuple(
+        f"{part}." for layer in layers_of(network.network) if layer not in read for part in layer
+    )
     for name, parameter in network.network.named_parameters():
         if f"{name}.".startswith(unread):
             parameter.requires_grad_(False)
