@@ -92,6 +92,8 @@ def test_a_file_of_each_class(run: Run, checkpoint: Path, tmp_path: Path) -> Non
     assert "labels of kind class in one file" in shown.stderr
     shown = run("rank", checkpoint, paths[0], tmp_path / "b.fa", "--kind", "none", "--out", out)
     assert shown.exit_code == 0, shown.stderr
+    files = [str(tmp_path / f"{name}.fa") for name in ("a", "b") for _ in ROWS]
+    assert [row["file"] for row in table(out)] == files
 
 
 @pytest.fixture
