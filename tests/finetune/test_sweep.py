@@ -15,7 +15,12 @@ import yaml
 from typer.testing import CliRunner
 
 from hyena_glt.cli import app
-from hyena_glt.config import finetune_recipe_from, load_finetune_recipe
+from hyena_glt.config import (
+    MultitaskRecipe,
+    finetune_recipe_from,
+    load_finetune_recipe,
+    load_tuning_recipe,
+)
 from hyena_glt.config.sweep import load_sweep, setting_text, values_to_check
 from hyena_glt.data.examples import Dataset, guess_dataset, open_dataset, prepare_dataset
 from hyena_glt.errors import (
@@ -103,7 +108,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Losses], list[float]]:
                 stopped="finished",
             )
 
-        monkeypatch.setattr(sweeping, "finetune", run)
+        monkeypatch.setattr(sweeping, "tune", run)
         return rates
 
     return pretended
@@ -152,7 +157,7 @@ def test_a_killed_sweep_goes_on_to_what_a_whole_one_finds(
 ) -> None:
     config = load_sweep(write(trials=2))
     whole = sweep(config, tmp_path / "whole")
-    real, runs = sweeping.finetune, []
+    real, runs = sweeping.tune, []
 
     def killed(recipe: Any, out: Path, **how: Any) -> FinetuningReport:
         runs.append((out.name, how["resume"]))
@@ -161,7 +166,7 @@ def test_a_killed_sweep_goes_on_to_what_a_whole_one_finds(
             raise KeyboardInterrupt  # trained, but not told to the study
         return report
 
-    monkeypatch.setattr(sweeping, "finetune", killed)
+    monkeypatch.setattr(sweeping, "tune", killed)
     with pytest.raises(KeyboardInterrupt):
         sweep(config, tmp_path / "killed")
     assert len(table(tmp_path / "killed")) == 1
@@ -210,7 +215,7 @@ def test_higher_is_better_unless_the_metric_is_an_error(
             stopped="finished",
         )
 
-    monkeypatch.setattr(sweeping, "finetune", run)
+    monkeypatch.setattr(sweeping, "tune", run)
     report = sweep(load_sweep(write(metric="accuracy")), tmp_path / "out")
     assert not report.lower_is_better
     assert report.best is not None
@@ -268,7 +273,7 @@ def test_a_terminated_sweep_exits_so_and_its_trial_is_gone_on_with(
             stopped="terminated" if len(runs) == 2 else "finished",
         )
 
-    monkeypatch.setattr(sweeping, "finetune", run)
+    monkeypatch.setattr(sweeping, "tune", run)
     command = ["sweep", str(write(trials=2)), "--out", str(tmp_path / "out")]
     shown = CliRunner().invoke(app, command)
     assert shown.exit_code == 143
@@ -373,6 +378,68 @@ def test_what_is_wrong_in_all_trials_is_an_error_before_any(
     config = load_sweep(_changed(write(vary=vary), changes))
     with pytest.raises(RecipeError, match=message):
         sweep(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def of_two_tasks(write: Callable[..., Path], dataset: Path, **changes: Any) -> Path:
+    """A sweep of a recipe with two tasks; ``changes`` are of the sweep."""
+    sweep_path = write(**changes)
+    path = Path(yaml.safe_load(sweep_path.read_text())["recipe"])
+    recipe = yaml.safe_load(path.read_text())
+    del recipe["dataset"]
+    each = {"dataset": str(dataset), "task": recipe.pop("task")}
+    path.write_text(yaml.safe_dump({**recipe, "tasks": {"one": each, "two": each}}))
+    return sweep_path
+
+
+def test_a_recipe_of_several_tasks_varies_too(
+    write: Callable[..., Path], dataset: Path, tmp_path: Path
+) -> None:
+    vary = {
+        "train.lr": VARY["train.lr"],
+        "tasks.two.task.pooling.kind": {"kind": "choice", "values": ["max", "mean"]},
+    }
+    out = tmp_path / "out"
+    written = of_two_tasks(write, dataset, vary=vary, trials=2, metric="two/accuracy")
+    report = sweep(load_sweep(written), out)
+    assert (report.metric, report.lower_is_better) == ("two/accuracy", False)
+    rows = table(out)
+    assert [row["tasks.two.task.pooling.kind"] in ("max", "mean") for row in rows] == [True] * 2
+    assert report.best is not None
+    assert report.best.value == max(float(row["two/accuracy"]) for row in rows)
+    assert {p.name for p in (out / "trial-000/checkpoint").iterdir()} == {"one", "two"}
+    best = load_tuning_recipe(out / "best.yaml")
+    assert isinstance(best, MultitaskRecipe)
+    assert best.train.metric == "two/accuracy"
+    assert best.train.lr == float(rows[report.best.number]["train.lr"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (one("tasks.two.dataset", kind="choice", values=["x"]), "is the same in all trials"),
+        (one("tasks.two", kind="choice", values=[{}]), "is the same in all trials"),
+        (one("tasks.three.task.kind", kind="choice", values=["pair"]), "tasks.three"),
+        (
+            one(
+                "tasks.two.task",
+                kind="choice",
+                values=[{"kind": "classification", **s} for s in SMOOTHED],
+            ),
+            "tasks.two.task changes what the loss is",
+        ),
+        ({"metric": "accuracy"}, "metric=accuracy: validation measures no such; .*two/accuracy"),
+    ],
+)
+def test_what_is_wrong_with_several_tasks_is_an_error_before_anything_trains(
+    write: Callable[..., Path],
+    dataset: Path,
+    tmp_path: Path,
+    changes: dict[str, Any],
+    message: str,
+) -> None:
+    with pytest.raises(HyenaGLTError, match=message):
+        sweep(load_sweep(of_two_tasks(write, dataset, **changes)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

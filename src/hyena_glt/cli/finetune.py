@@ -15,7 +15,6 @@ from hyena_glt.cli.options import Device, Json, Overrides
 from hyena_glt.cli.verbs import EXIT_TERMINATED, command_line, show_json
 
 if TYPE_CHECKING:
-    from hyena_glt.finetune import FinetuningReport
     from hyena_glt.finetune.multitask import MultitaskReport
 
 Tuned = Annotated[Path, typer.Argument(metavar="CKPT", help="A folder that 'finetune' wrote.")]
@@ -52,24 +51,18 @@ def finetune(
     Example: hyena-glt finetune recipes/finetune/promoters.yaml --out runs/promoters
     """
     from hyena_glt.api import check_device
-    from hyena_glt.config import MultitaskRecipe, load_tuning_recipe
-    from hyena_glt.finetune import finetune as learn_one
-    from hyena_glt.finetune.multitask import finetune_tasks as learn_all
+    from hyena_glt.config import load_tuning_recipe
+    from hyena_glt.finetune import FinetuningReport
+    from hyena_glt.finetune.tuning import tune
 
     resolved = load_tuning_recipe(recipe, overrides or ())
     check_device(device)
     command, progress = command_line(), not as_json
-    report: FinetuningReport | MultitaskReport
-    if isinstance(resolved, MultitaskRecipe):
-        report = learn_all(
-            resolved, out, resume=resume, device=device, command=command, progress=progress
-        )
-        results = _results_of_tasks(report)
-    else:
-        report = learn_one(
-            resolved, out, resume=resume, device=device, command=command, progress=progress
-        )
+    report = tune(resolved, out, resume=resume, device=device, command=command, progress=progress)
+    if isinstance(report, FinetuningReport):
         results = f"validation: {_named(report.validation)}\n{report.checkpoint}"
+    else:
+        results = _results_of_tasks(report)
     if as_json:
         show_json(report.as_dict())
     elif not report.best_epoch:

@@ -48,9 +48,7 @@ def load_tuning_recipe(
 
     Overrides and errors are as of :func:`load_recipe`.
     """
-    data = read_mapping(path, overrides)
-    read = multitask_recipe_from if "tasks" in data else finetune_recipe_from
-    return read(data, str(path))
+    return tuning_recipe_from(read_mapping(path, overrides), str(path))
 
 
 def recipe_from(data: dict[str, Any], where: str) -> Recipe:
@@ -66,6 +64,12 @@ def dataset_config_from(data: dict[str, Any], where: str) -> DatasetConfig:
 def finetune_recipe_from(data: dict[str, Any], where: str) -> FinetuneRecipe:
     """Return the fine-tuning recipe that plain ``data`` holds; errors as :func:`recipe_from`."""
     return validated(FinetuneRecipe, data, where)
+
+
+def tuning_recipe_from(data: dict[str, Any], where: str) -> FinetuneRecipe | MultitaskRecipe:
+    """Return the recipe of one task, or of several where ``data`` has ``tasks``; errors alike."""
+    read = multitask_recipe_from if "tasks" in data else finetune_recipe_from
+    return read(data, where)
 
 
 def multitask_recipe_from(data: dict[str, Any], where: str) -> MultitaskRecipe:

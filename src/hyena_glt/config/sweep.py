@@ -1,6 +1,7 @@
 """A sweep's config: which settings of a fine-tuning recipe vary, and between what."""
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,11 +10,12 @@ import yaml
 from pydantic import Field, JsonValue, model_validator
 
 from hyena_glt.config.base import Config
-from hyena_glt.config.door import apply_override, finetune_recipe_from, read_mapping, validated
+from hyena_glt.config.door import apply_override, read_mapping, tuning_recipe_from, validated
 from hyena_glt.config.finetune import FinetuneRecipe
+from hyena_glt.config.multitask import MultitaskRecipe
 
 # All trials answer the same validation part, by the same metric.
-_SAME_IN_ALL = ("dataset", "name", "train.metric")
+_SAME_IN_ALL = re.compile(r"dataset|name|train\.metric|tasks(\.[^.]+(\.dataset)?)?")
 
 
 class FloatVaryConfig(Config):
@@ -65,7 +67,7 @@ VaryConfig = Annotated[
 
 
 class SweepConfig(Config):
-    """Several runs of one fine-tuning recipe, whose settings vary."""
+    """Several runs of one fine-tuning recipe, of one task or several, whose settings vary."""
 
     recipe: str = Field(description="YAML of a fine-tuning, whose settings vary")
     vary: dict[str, VaryConfig] = Field(
@@ -85,7 +87,7 @@ class SweepConfig(Config):
     @model_validator(mode="after")
     def _names_vary_alone(self) -> "SweepConfig":
         for name in self.vary:
-            if name in _SAME_IN_ALL:
+            if _SAME_IN_ALL.fullmatch(name):
                 raise ValueError(
                     f"vary: {name} is the same in all trials, or they can't be compared; remove it"
                 )
@@ -108,14 +110,14 @@ def sweep_schema() -> dict[str, Any]:
     return SweepConfig.model_json_schema()
 
 
-def with_finetune_overrides(
-    recipe: FinetuneRecipe, overrides: Sequence[str], where: str
-) -> FinetuneRecipe:
+def with_tuning_overrides(
+    recipe: FinetuneRecipe | MultitaskRecipe, overrides: Sequence[str], where: str
+) -> FinetuneRecipe | MultitaskRecipe:
     """Return ``recipe`` with ``key=value`` overrides, checked again; ``where`` opens an error."""
     data = recipe.model_dump(mode="json", exclude_unset=True)
     for override in overrides:
         apply_override(data, override)
-    return finetune_recipe_from(data, where)
+    return tuning_recipe_from(data, where)
 
 
 def values_to_check(vary: VaryConfig) -> list[JsonValue]:

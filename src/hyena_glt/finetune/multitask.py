@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,11 +42,12 @@ from hyena_glt.finetune.setup import (
     held_rows,
 )
 from hyena_glt.model import TaskNetwork, warn_of_slow_bf16
-from hyena_glt.objective.balance import build_balance
+from hyena_glt.objective.balance import Balance, build_balance
 from hyena_glt.train.adapters import plain_weights
 from hyena_glt.train.epochs import check_saving
 from hyena_glt.train.multitask import SharedNetwork, TaskTurns, fit_tasks, prepare_shared
 from hyena_glt.train.run import Device
+from hyena_glt.train.tuning import Unfreezing
 
 _RECORD = "finetune.json"
 RECIPE_OF_ALL = "multitask.yaml"
@@ -90,6 +92,66 @@ class _Task:
     held: ExampleLoader
 
 
+@dataclass(frozen=True, eq=False)
+class PreparedTasks:
+    """Networks that are one but for their heads, and what they learn from."""
+
+    recipe: MultitaskRecipe
+    tasks: Mapping[str, _Task]
+    networks: SharedNetwork
+    pretraining: Pretraining
+    balance: Balance
+    turns: TaskTurns
+    unfreezing: Unfreezing | None
+
+    def validate(self, networks: SharedNetwork, device: Device) -> dict[str, float]:
+        """Return what validation measures of each task, and the mean of their losses.
+
+        Raises TrainingError, with the task, where answers aren't finite.
+        """
+        found: dict[str, float] = {}
+        for name, task in self.tasks.items():
+            answers = answer(networks.of_task(name), task.held, device, labelled=True)
+            with _telling(name):
+                check_answers(answers)
+            own = measure(task.recipe.task, answers, task.names)
+            found |= {f"{name}/{metric}": value for metric, value in own.items()}
+        losses = [found[f"{name}/loss"] for name in self.tasks if f"{name}/loss" in found]
+        together = {"loss": sum(losses) / len(losses)} if len(losses) == len(self.tasks) else {}
+        return together | found
+
+    def check_metric(self, device: Device) -> None:
+        """Raise RecipeError for a metric that isn't measured: it would be missed an epoch later."""
+        check_metric(self.recipe.train.metric, self.validate(self.networks.eval(), device))
+
+
+def prepare_tasks(recipe: MultitaskRecipe) -> PreparedTasks:
+    """Return all that ``recipe`` trains, on the CPU; nothing is written.
+
+    Raises RecipeError where tasks, datasets, network and settings don't fit each other,
+    SequenceFileError for a damaged dataset, MissingExtraError and CheckpointError.
+    """
+    datasets = _open(recipe)
+    networks, pretraining = _networks(recipe, datasets)
+    tasks = {
+        name: _task(recipe.of_task(name), name, dataset, networks.of_task(name))
+        for name, dataset in datasets.items()
+    }
+    regressions = [name for name, one in recipe.tasks.items() if _is_squared_error(one.task)]
+    balance = build_balance(recipe.balance, networks.tasks, regressions)
+    turns = TaskTurns({name: task.batches for name, task in tasks.items()}, _order(recipe, tasks))
+    check_saving(recipe.train, turns.steps_of(1))
+    return PreparedTasks(
+        recipe=recipe,
+        tasks=tasks,
+        networks=networks,
+        pretraining=pretraining,
+        balance=balance,
+        turns=turns,
+        unfreezing=prepare_shared(networks, recipe),
+    )
+
+
 def finetune_tasks(
     recipe: MultitaskRecipe,
     out: Path,
@@ -106,33 +168,10 @@ def finetune_tasks(
     network don't fit each other, SequenceFileError for a dataset that is none or damaged,
     CheckpointError, StorageError or TrainingError; the last good checkpoints stay whole.
     """
-    datasets = _open(recipe)
-    networks, pretraining = _networks(recipe, datasets)
-    tasks = {
-        name: _task(recipe.of_task(name), name, dataset, networks.of_task(name))
-        for name, dataset in datasets.items()
-    }
-    regressions = [name for name, one in recipe.tasks.items() if _is_squared_error(one.task)]
-    balance = build_balance(recipe.balance, networks.tasks, regressions)
-    turns = TaskTurns({name: task.batches for name, task in tasks.items()}, _order(recipe, tasks))
-    check_saving(recipe.train, turns.steps_of(1))
-    networks.to(device)
-
-    def validate(best: SharedNetwork) -> Mapping[str, float]:
-        found: dict[str, float] = {}
-        for name, task in tasks.items():
-            answers = answer(best.of_task(name), task.held, device, labelled=True)
-            with _telling(name):
-                check_answers(answers)
-            own = measure(task.recipe.task, answers, task.names)
-            found |= {f"{name}/{metric}": value for metric, value in own.items()}
-        losses = [found[f"{name}/loss"] for name in tasks if f"{name}/loss" in found]
-        together = {"loss": sum(losses) / len(losses)} if len(losses) == len(tasks) else {}
-        return together | found
-
-    # Before anything trains: a metric that isn't measured would be found out an epoch later.
-    check_metric(recipe.train.metric, validate(networks.eval()))
-    unfreezing = prepare_shared(networks, recipe)
+    prepared = prepare_tasks(recipe)
+    tasks, pretraining = prepared.tasks, prepared.pretraining
+    networks = prepared.networks.to(device)
+    prepared.check_metric(device)
     checksums = {name: task.dataset_sha256 for name, task in tasks.items()}
     written = {
         "recipe": recipe.model_dump(mode="json"),
@@ -152,13 +191,13 @@ def finetune_tasks(
     ran = fit_tasks(
         networks,
         recipe,
-        turns,
+        prepared.turns,
         {name: task.class_weights for name, task in tasks.items()},
-        balance,
-        validate,
+        prepared.balance,
+        partial(prepared.validate, device=device),
         keep_best,
         out,
-        unfreezing=unfreezing,
+        unfreezing=prepared.unfreezing,
         resume=resume,
         device=device,
         progress=progress,

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import yaml
 
-from hyena_glt.config import FinetuneRecipe, load_finetune_recipe
+from hyena_glt.config import load_tuning_recipe
 from hyena_glt.config.sweep import (
     ChoiceVaryConfig,
     FloatVaryConfig,
@@ -23,11 +23,8 @@ from hyena_glt.config.sweep import (
     VaryConfig,
     setting_text,
     values_to_check,
-    with_finetune_overrides,
+    with_tuning_overrides,
 )
-from hyena_glt.data import file_sha256
-from hyena_glt.data.examples import open_dataset
-from hyena_glt.data.examples.dataset import MANIFEST
 from hyena_glt.errors import (
     CheckpointError,
     MissingExtraError,
@@ -35,10 +32,17 @@ from hyena_glt.errors import (
     StorageError,
     TrainingError,
 )
-from hyena_glt.finetune.run import RECORD, finetune, prepare
+from hyena_glt.finetune.run import RECORD
 from hyena_glt.finetune.setup import files_sha256
+from hyena_glt.finetune.tuning import (
+    TuningRecipe,
+    datasets_sha256,
+    is_lower_better,
+    prepare,
+    recipes_of,
+    tune,
+)
 from hyena_glt.io import replacing_file
-from hyena_glt.train.best import is_lower_better
 from hyena_glt.train.run import Device
 
 if TYPE_CHECKING:
@@ -46,7 +50,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _FILES = {
-    "dataset_sha256": "dataset",
+    "datasets_sha256": "dataset",
     "files_sha256": "checkpoint to begin with, or another table of a curriculum",
 }
 # Settings that nothing is checked against the data for: all values are alike before a step.
@@ -122,8 +126,10 @@ def sweep(
         "vary": config.model_dump(mode="json")["vary"],
         "seed": config.seed,
         "recipe": plan.recipe.model_dump(mode="json"),
-        "dataset_sha256": file_sha256(Path(plan.recipe.dataset) / MANIFEST),
-        "files_sha256": files_sha256(plan.recipe, *chain(*plan.varied().values())),
+        "datasets_sha256": datasets_sha256(plan.recipe),
+        "files_sha256": files_sha256(
+            *chain.from_iterable(map(recipes_of, [plan.recipe, *chain(*plan.varied().values())]))
+        ),
     }
     if resume:
         _check_same(out, record)
@@ -137,15 +143,15 @@ def sweep(
 @dataclass(frozen=True)
 class _Plan:
     config: SweepConfig
-    recipe: FinetuneRecipe  # with the sweep's metric
+    recipe: TuningRecipe  # with the sweep's metric
 
-    def recipe_with(self, settings: dict[str, str], where: str) -> FinetuneRecipe:
+    def recipe_with(self, settings: dict[str, str], where: str) -> TuningRecipe:
         """Return a trial's recipe; what ``settings`` say of the metric doesn't count."""
         overrides = [f"{name}={text}" for name, text in settings.items()]
         overrides.append(f"train.metric={setting_text(self.recipe.train.metric)}")
-        return with_finetune_overrides(self.recipe, overrides, where)
+        return with_tuning_overrides(self.recipe, overrides, where)
 
-    def varied(self) -> dict[str, list[FinetuneRecipe]]:
+    def varied(self) -> dict[str, list[TuningRecipe]]:
         """Return recipes with one value each of what varies, by its name.
 
         Raises RecipeError for a value that the recipe refuses.
@@ -160,19 +166,17 @@ class _Plan:
 
 
 def _plan(config: SweepConfig) -> _Plan:
-    recipe = load_finetune_recipe(Path(config.recipe))
+    recipe = load_tuning_recipe(Path(config.recipe))
     if config.metric is not None:
         override = f"train.metric={setting_text(config.metric)}"
-        recipe = with_finetune_overrides(recipe, [override], config.recipe)
-    open_dataset(Path(recipe.dataset))
+        recipe = with_tuning_overrides(recipe, [override], config.recipe)
     return _Plan(config, recipe)
 
 
 def _check(plan: _Plan) -> None:
     """Raise what is wrong with the recipe, the metric, or any one value that varies."""
     base, varied = plan.recipe, plan.varied()
-    dataset = open_dataset(Path(base.dataset))
-    prepare(base, dataset).check_metric("cpu")
+    prepare(base).check_metric("cpu")
     alike = {name: getattr(base.train, name) for name in _OF_STEPS_ALONE}
     seen = [base]
     for recipe in chain(*varied.values()):
@@ -180,15 +184,18 @@ def _check(plan: _Plan) -> None:
         bare = recipe.model_copy(update={"train": train, "seed": base.seed})
         if bare not in seen:
             seen.append(bare)
-            prepare(recipe, dataset)
+            prepare(recipe)
     if base.train.metric == "loss":
         for name, recipes in varied.items():
             _check_loss(name, recipes)
 
 
-def _check_loss(name: str, recipes: list[FinetuneRecipe]) -> None:
+def _check_loss(name: str, recipes: list[TuningRecipe]) -> None:
     """Raise RecipeError where losses aren't one quantity, and the least says nothing."""
-    losses = [_without(recipe.task.model_dump(mode="json")) for recipe in recipes]
+    losses = [
+        [_without(one.task.model_dump(mode="json")) for one in recipes_of(recipe)]
+        for recipe in recipes
+    ]
     if any(loss != losses[0] for loss in losses):
         raise RecipeError(
             f"vary: {name} changes what the loss is, and trials are compared by it; set metric to "
@@ -240,7 +247,7 @@ def _run(
 ) -> SweepReport:
     """Run the trials that are missing."""
     config = plan.config
-    study = _open_study(out / _JOURNAL, is_lower_better(plan.recipe.train.metric))
+    study = _open_study(out / _JOURNAL, is_lower_better(plan.recipe))
     end = math.inf if config.minutes is None else time.monotonic() + 60 * config.minutes
     stopped: Literal["finished", "minutes", "terminated"] = "finished"
     while (begun := _under_way(study)) or len(study.trials) < config.trials:
@@ -336,7 +343,7 @@ def _run_trial(
     try:
         recipe = plan.recipe_with(settings, folder.name)
         begun = (folder / RECORD).is_file()
-        ran = finetune(recipe, folder, resume=begun, device=device, command=command)
+        ran = tune(recipe, folder, resume=begun, device=device, command=command)
     except (RecipeError, TrainingError, torch.OutOfMemoryError) as failure:
         error = str(failure)
     else:
@@ -358,7 +365,7 @@ def _report(
 ) -> SweepReport:
     """Return what the study holds; of trials as good as each other the first is best."""
     metric = plan.recipe.train.metric
-    lower = is_lower_better(metric)
+    lower = is_lower_better(plan.recipe)
     trials = tuple(
         TrialResult(
             number=found.number,
