@@ -323,6 +323,7 @@ def one(name: str, **vary: Any) -> dict[str, Any]:
         (one("train.lr", kind="choice", values=[1, 1]), "found 1 more than once"),
         (one("train.lr", kind="flaot", low=1, high=2), "did you mean 'float'"),
         (one("train.metric", kind="choice", values=["loss"]), "is the same in all trials"),
+        (one("tasks.a.task.kind", kind="choice", values=["pair"]), "tasks: unknown key"),
         (one("tuning", kind="choice", values=[{"kind": "probe"}]), "a fresh one knows nothing"),
         (
             one("tuning", kind="choice", values=[{"kind": "full", "freeze": ["encoders"]}]),
@@ -411,6 +412,8 @@ def test_a_recipe_of_several_tasks_varies_too(
     best = load_tuning_recipe(out / "best.yaml")
     assert isinstance(best, MultitaskRecipe)
     assert best.train.metric == "two/accuracy"
+    chosen = rows[report.best.number]["tasks.two.task.pooling.kind"]
+    assert best.tasks["two"].model_dump()["task"]["pooling"]["kind"] == chosen
     assert best.train.lr == float(rows[report.best.number]["train.lr"])
 
 
@@ -427,6 +430,13 @@ def test_a_recipe_of_several_tasks_varies_too(
                 values=[{"kind": "classification", **s} for s in SMOOTHED],
             ),
             "tasks.two.task changes what the loss is",
+        ),
+        (
+            {
+                "metric": "two/loss",
+                **one("tasks.two.task.focal_gamma", kind="choice", values=[0.0, 2.0]),
+            },
+            "focal_gamma changes what the loss is.*TASK/mcc",
         ),
         ({"metric": "accuracy"}, "metric=accuracy: validation measures no such; .*two/accuracy"),
     ],

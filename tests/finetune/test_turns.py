@@ -81,7 +81,7 @@ def test_turns_go_on_from_any_step(folder: Path, drawn: bool) -> None:
         for each in (later, begun):  # what was broken off goes on, too
             left = [each] if each.epoch else [each, each]
             assert given + rows(chain(*left)) == expected, taken
-    with pytest.raises(StateError, match=r"turns=.*resume with the tasks"):
+    with pytest.raises(StateError, match=r"steps=.*resume with the tasks"):
         turns(16).load_state_dict(whole.state_dict())
     state = whole.state_dict()
     state["loaders"]["ap1"]["seed"] = 9

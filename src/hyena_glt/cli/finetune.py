@@ -53,7 +53,7 @@ def finetune(
     from hyena_glt.api import check_device
     from hyena_glt.config import load_tuning_recipe
     from hyena_glt.finetune import FinetuningReport
-    from hyena_glt.finetune.tuning import tune
+    from hyena_glt.finetune.by_recipe import tune
 
     resolved = load_tuning_recipe(recipe, overrides or ())
     check_device(device)

@@ -7,11 +7,11 @@ from hyena_glt.config.examples import (
     ExamplesConfig,
     LabelConfig,
     NoLabelConfig,
-    SignalSourceConfig,
     TableSourceConfig,
 )
 from hyena_glt.config.tasks import BasesTaskConfig, PairTaskConfig, SignalTaskConfig
 from hyena_glt.data.examples import guess_dataset
+from hyena_glt.data.examples.prepare import source_title
 from hyena_glt.errors import RecipeError
 from hyena_glt.finetune.predict import Predictor, predict
 from hyena_glt.io import TableWriter
@@ -60,7 +60,7 @@ def write_predictions(
     written = 0
     with TableWriter(out, columns) as table:
         for config, source in sources:
-            said = {"file": file_of(config)} if several else {}
+            said = {"file": source_title(config)} if several else {}
             for example, values in predict(predictor, source, both_strands=both_strands):
                 written += 1
                 told = {**said, "name": example.name}
@@ -69,12 +69,6 @@ def write_predictions(
                     place = {key: number} if key else {}
                     table.write({**told, **place, **dict(zip(predictor.names, row, strict=True))})
     return written
-
-
-def file_of(config: ExamplesConfig) -> str:
-    """Return what a source is read from; of tracks all their files."""
-    paths = config.paths.values() if isinstance(config, SignalSourceConfig) else [config.path]
-    return ", ".join(paths)
 
 
 def open_sources(

@@ -258,7 +258,7 @@ def _write(
 
     Where there are several sources, whose names may repeat, each row says its file.
     """
-    from hyena_glt.cli.predictions import file_of
+    from hyena_glt.data.examples.prepare import source_title
     from hyena_glt.errors import RecipeError
     from hyena_glt.finetune.zero_shot import rank as ranked_of
     from hyena_glt.io import TableWriter
@@ -286,7 +286,7 @@ def _write(
         )
         for config, one in ranked:
             row: dict[str, object] = {
-                **({"file": file_of(config)} if several else {}),
+                **({"file": source_title(config)} if several else {}),
                 "name": one.example.name,
                 "score_nats": one.score_nats,
                 "scored_bp": one.scored_bp,

@@ -31,7 +31,12 @@ from hyena_glt.config.model import (
     ShortConfig,
     StageConfig,
 )
-from hyena_glt.config.multitask import DatasetTaskConfig, MultitaskRecipe, SamplerConfig
+from hyena_glt.config.multitask import (
+    DatasetTaskConfig,
+    MultitaskRecipe,
+    SamplerConfig,
+    TuningRecipe,
+)
 from hyena_glt.config.patch import (
     BLOCK_BP,
     BpePatchConfig,
@@ -113,6 +118,7 @@ __all__ = [
     "SyncmerPatchConfig",
     "TrackPatchConfig",
     "TrainConfig",
+    "TuningRecipe",
     "dataset_config_from",
     "dataset_schema",
     "finetune_recipe_from",

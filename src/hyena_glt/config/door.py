@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from hyena_glt.config.base import Config
 from hyena_glt.config.examples import DatasetConfig
 from hyena_glt.config.finetune import FinetuneRecipe
-from hyena_glt.config.multitask import MultitaskRecipe
+from hyena_glt.config.multitask import MultitaskRecipe, TuningRecipe
 from hyena_glt.config.recipe import Recipe
 from hyena_glt.errors import RecipeError
 
@@ -41,14 +41,14 @@ def load_multitask_recipe(path: Path, overrides: Sequence[str] = ()) -> Multitas
     return multitask_recipe_from(read_mapping(path, overrides), str(path))
 
 
-def load_tuning_recipe(
-    path: Path, overrides: Sequence[str] = ()
-) -> FinetuneRecipe | MultitaskRecipe:
+def load_tuning_recipe(path: Path, overrides: Sequence[str] = ()) -> TuningRecipe:
     """Return the fine-tuning recipe at ``path``, that of several tasks where it has ``tasks``.
 
     Overrides and errors are as of :func:`load_recipe`.
     """
-    return tuning_recipe_from(read_mapping(path, overrides), str(path))
+    data = read_mapping(path, overrides)
+    read = multitask_recipe_from if "tasks" in data else finetune_recipe_from
+    return read(data, str(path))
 
 
 def recipe_from(data: dict[str, Any], where: str) -> Recipe:
@@ -64,12 +64,6 @@ def dataset_config_from(data: dict[str, Any], where: str) -> DatasetConfig:
 def finetune_recipe_from(data: dict[str, Any], where: str) -> FinetuneRecipe:
     """Return the fine-tuning recipe that plain ``data`` holds; errors as :func:`recipe_from`."""
     return validated(FinetuneRecipe, data, where)
-
-
-def tuning_recipe_from(data: dict[str, Any], where: str) -> FinetuneRecipe | MultitaskRecipe:
-    """Return the recipe of one task, or of several where ``data`` has ``tasks``; errors alike."""
-    read = multitask_recipe_from if "tasks" in data else finetune_recipe_from
-    return read(data, where)
 
 
 def multitask_recipe_from(data: dict[str, Any], where: str) -> MultitaskRecipe:

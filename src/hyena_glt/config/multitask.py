@@ -125,3 +125,6 @@ class MultitaskRecipe(Config):
             augment=one.augment,
             train=self.train.model_copy(update={"metric": own}),
         )
+
+
+TuningRecipe = FinetuneRecipe | MultitaskRecipe

@@ -10,9 +10,8 @@ import yaml
 from pydantic import Field, JsonValue, model_validator
 
 from hyena_glt.config.base import Config
-from hyena_glt.config.door import apply_override, read_mapping, tuning_recipe_from, validated
-from hyena_glt.config.finetune import FinetuneRecipe
-from hyena_glt.config.multitask import MultitaskRecipe
+from hyena_glt.config.door import apply_override, read_mapping, validated
+from hyena_glt.config.multitask import TuningRecipe
 
 # All trials answer the same validation part, by the same metric.
 _SAME_IN_ALL = re.compile(r"dataset|name|train\.metric|tasks(\.[^.]+(\.dataset)?)?")
@@ -111,13 +110,13 @@ def sweep_schema() -> dict[str, Any]:
 
 
 def with_tuning_overrides(
-    recipe: FinetuneRecipe | MultitaskRecipe, overrides: Sequence[str], where: str
-) -> FinetuneRecipe | MultitaskRecipe:
+    recipe: TuningRecipe, overrides: Sequence[str], where: str
+) -> TuningRecipe:
     """Return ``recipe`` with ``key=value`` overrides, checked again; ``where`` opens an error."""
     data = recipe.model_dump(mode="json", exclude_unset=True)
     for override in overrides:
         apply_override(data, override)
-    return tuning_recipe_from(data, where)
+    return validated(type(recipe), data, where)
 
 
 def values_to_check(vary: VaryConfig) -> list[JsonValue]:

@@ -27,6 +27,7 @@ from hyena_glt.data.examples.loader import ExampleLoader, evaluation_loader
 from hyena_glt.data.examples.order import EpochOrder, TaskOrder
 from hyena_glt.errors import HyenaGLTError, RecipeError
 from hyena_glt.finetune.answers import answer, measure
+from hyena_glt.finetune.run import RECORD
 from hyena_glt.finetune.setup import (
     Pretraining,
     answer_names,
@@ -49,7 +50,6 @@ from hyena_glt.train.multitask import SharedNetwork, TaskTurns, fit_tasks, prepa
 from hyena_glt.train.run import Device
 from hyena_glt.train.tuning import Unfreezing
 
-_RECORD = "finetune.json"
 RECIPE_OF_ALL = "multitask.yaml"
 
 
@@ -58,8 +58,9 @@ class MultitaskReport:
     """What a run did.
 
     ``checkpoints`` are by task, and none where the run was terminated in its first epoch.
-    ``validation`` holds ``loss``, the plain mean of the tasks' losses, and ``TASK/METRIC`` of each
-    task, all of the best epoch; ``weights`` are those of the tasks' losses as the run ended.
+    ``validation`` holds ``loss``, the plain mean of the tasks' losses where all have one, and
+    ``TASK/METRIC`` of each task, all of the best epoch; ``weights`` are those of the tasks' losses
+    as the run ended.
     """
 
     checkpoints: dict[str, str]
@@ -80,7 +81,7 @@ class MultitaskReport:
 
 
 @dataclass(frozen=True)
-class _Task:
+class PreparedTask:
     """A task, its data, and what of them decides how it is learned."""
 
     recipe: FinetuneRecipe
@@ -97,7 +98,7 @@ class PreparedTasks:
     """Networks that are one but for their heads, and what they learn from."""
 
     recipe: MultitaskRecipe
-    tasks: Mapping[str, _Task]
+    tasks: Mapping[str, PreparedTask]
     networks: SharedNetwork
     pretraining: Pretraining
     balance: Balance
@@ -178,7 +179,7 @@ def finetune_tasks(
         "datasets_sha256": checksums,
         "files_sha256": files_sha256(*(task.recipe for task in tasks.values())),
     }
-    begin_run(out, _RECORD, written, resume)
+    begin_run(out, RECORD, written, resume)
     warn_of_slow_bf16(recipe.train.precision, device)
     networks.train()
 
@@ -247,7 +248,9 @@ def _networks(
     return SharedNetwork(networks), pretraining
 
 
-def _task(recipe: FinetuneRecipe, name: str, dataset: Dataset, network: TaskNetwork) -> _Task:
+def _task(
+    recipe: FinetuneRecipe, name: str, dataset: Dataset, network: TaskNetwork
+) -> PreparedTask:
     """Return what a task is learned from; its targets' mean and deviation are put in ``network``.
 
     Raises RecipeError where they don't fit the task.
@@ -266,7 +269,7 @@ def _task(recipe: FinetuneRecipe, name: str, dataset: Dataset, network: TaskNetw
             return EpochOrder(lengths, batch_examples, recipe.seed, epoch, grouped=grouped)
 
         augment = augmentation(recipe, dataset)
-        return _Task(
+        return PreparedTask(
             recipe=recipe,
             dataset=dataset,
             names=answer_names(dataset),
@@ -277,7 +280,7 @@ def _task(recipe: FinetuneRecipe, name: str, dataset: Dataset, network: TaskNetw
         )
 
 
-def _order(recipe: MultitaskRecipe, tasks: Mapping[str, _Task]) -> TaskOrder | None:
+def _order(recipe: MultitaskRecipe, tasks: Mapping[str, PreparedTask]) -> TaskOrder | None:
     """Return whose turn each step is; None where every step takes a batch of each task."""
     if recipe.balance.kind == "gradnorm":
         return None
@@ -295,7 +298,7 @@ def _is_squared_error(task: Any) -> bool:
 def _save(
     folder: Path,
     run: MultitaskRecipe,
-    task: _Task,
+    task: PreparedTask,
     network: TaskNetwork,
     pretraining: Pretraining,
     command: str,

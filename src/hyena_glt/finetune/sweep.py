@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import yaml
 
-from hyena_glt.config import load_tuning_recipe
+from hyena_glt.config import TuningRecipe, load_tuning_recipe
 from hyena_glt.config.sweep import (
     ChoiceVaryConfig,
     FloatVaryConfig,
@@ -32,16 +32,15 @@ from hyena_glt.errors import (
     StorageError,
     TrainingError,
 )
-from hyena_glt.finetune.run import RECORD
-from hyena_glt.finetune.setup import files_sha256
-from hyena_glt.finetune.tuning import (
-    TuningRecipe,
+from hyena_glt.finetune.by_recipe import (
     datasets_sha256,
     is_lower_better,
     prepare,
     recipes_of,
     tune,
 )
+from hyena_glt.finetune.run import RECORD
+from hyena_glt.finetune.setup import files_sha256
 from hyena_glt.io import replacing_file
 from hyena_glt.train.run import Device
 
@@ -185,7 +184,7 @@ def _check(plan: _Plan) -> None:
         if bare not in seen:
             seen.append(bare)
             prepare(recipe)
-    if base.train.metric == "loss":
+    if base.train.metric.rpartition("/")[2] == "loss":
         for name, recipes in varied.items():
             _check_loss(name, recipes)
 
@@ -199,7 +198,8 @@ def _check_loss(name: str, recipes: list[TuningRecipe]) -> None:
     if any(loss != losses[0] for loss in losses):
         raise RecipeError(
             f"vary: {name} changes what the loss is, and trials are compared by it; set metric to "
-            "one that means the same in all: nll_nats, rmse, mcc"
+            "one that means the same in all: nll_nats, rmse, mcc (of a task among several: "
+            "TASK/mcc)"
         )
 
 
@@ -230,7 +230,8 @@ def _check_same(out: Path, record: dict[str, Any]) -> None:
         raise CheckpointError(f"{out}: holds no sweep to resume; start it without --resume")
     written = json.loads((out / _RECORD).read_text(encoding="utf-8"))
     for key, value in record.items():
-        if written.get(key) != value:
+        # As text: tasks in another order are another run.
+        if json.dumps(written.get(key)) != json.dumps(value):
             what = _FILES.get(key, key)
             raise RecipeError(
                 f"{out}: was begun with another {what}; resume with the same (trials and minutes "

@@ -146,6 +146,7 @@ class TaskTurns:
         return {
             "epoch": self._epoch,
             "step": self._step,
+            "steps": self._steps,
             "turns": [[name, count] for name, count in self.counts.items()],
             "loaders": {n: {key: state[key] for key in _OF_LOADER} for n, state in loaders.items()},
         }
@@ -156,7 +157,7 @@ class TaskTurns:
         Raises StateError for a state of other tasks, datasets, seeds, or sizes of batches.
         """
         here = self.state_dict()
-        for name in ("turns", "loaders"):
+        for name in ("steps", "turns", "loaders"):
             if state[name] != here[name]:
                 raise StateError(
                     f"the position saved in the data is of {name}={state[name]}, found "

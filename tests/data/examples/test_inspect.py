@@ -74,7 +74,7 @@ def test_of_pairs_both_sequences_count() -> None:
         pair(third, random_dna(200, 6), "test"),  # like none of train's but through the last
         pair(random_dna(200, 7), random_dna(200, 8), "test"),
     ]
-    schema = Schema("class", pairs=True)
+    schema = CLASSES._replace(pairs=True)
     (leak,) = inspect_examples(rows, schema, DNA).report["leaks"]
     assert (leak["identical"], leak["similar"]) == (1, 5)
     # Alleles of one site have the reference's window in common, and labels of their own.
@@ -160,3 +160,10 @@ def test_classes_that_look_alike_are_warned_of() -> None:
     found = inspect_examples([example("ACGT", label) for label in labels], CLASSES, DNA)
     warnings = [text for text in found.report["warnings"] if "white space" in text]
     assert [text.split(": ")[1] for text in warnings] == ["'A', 'a', 'a '", "'c  d', 'c d'"]
+
+
+def test_letters_of_second_sequences_are_checked() -> None:
+    schema = CLASSES._replace(pairs=True)
+    row = example("ACGT")._replace(alternative=b"AC!T")
+    with pytest.raises(SequenceError, match="line 7, alternative"):
+        inspect_examples([row], schema, DNA)

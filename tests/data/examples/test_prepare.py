@@ -22,6 +22,7 @@ from hyena_glt.config.examples import (
 )
 from hyena_glt.data.examples import prepare
 from hyena_glt.data.examples.dataset import Manifest, open_dataset
+from hyena_glt.data.examples.look import inspect_dataset
 from hyena_glt.data.examples.prepare import prepare_dataset, source_files
 from hyena_glt.errors import RecipeError, SequenceError, SequenceFileError, StorageError
 from hyena_glt.io.examples import BaseClasses, Example, Schema
@@ -357,6 +358,19 @@ def test_pairs_that_share_a_sequence_stay_on_one_side(tmp_path: Path) -> None:
     assert (parts[0] == parts[1]).all()
     assert set(parts[0].tolist()) == {0, 1, 2}
     assert {leak.similar for leak in manifest.leaks} == {0}
+
+
+def test_a_prepared_dataset_of_pairs_is_inspected_as_pairs(tmp_path: Path) -> None:
+    rows = [
+        example(row, b"ACGTACGTAA", label, part)._replace(alternative=second)
+        for row, (label, part, second) in enumerate(
+            [("a", "train", b"CCGTACGTAA"), ("b", "train", b"GCGTACGTAA"), ("a", "test", b"TT")]
+        )
+    ]
+    run(config(tmp_path), tmp_path / "out", Listed(Schema("class", pairs=True), rows))
+    found = inspect_dataset(tmp_path / "out").report
+    assert found["duplicates"]["train"] == {"repeated": 0, "with_two_labels": 0}
+    assert [leak["identical"] for leak in found["leaks"]] == [0]
 
 
 def test_chromosomes_and_groups_reach_the_split(tmp_path: Path) -> None:

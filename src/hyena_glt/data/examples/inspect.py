@@ -40,7 +40,7 @@ class Inspection:
 def inspect_examples(
     examples: Iterable[Example], schema: Schema, letters: Alphabet, *, similar: bool = True
 ) -> Inspection:
-    """Return what ``examples`` hold, in memory of some 250 bytes an example.
+    """Return what ``examples`` hold, in memory of some 250 bytes an example, 400 a pair.
 
     They are read a second time where some are to be named, so an iterator won't do.
 
@@ -171,7 +171,7 @@ class _Tally:
         self.length_bp = Column(np.int64)
         self.gc = Column(np.float64)
         self.labels = Column(np.uint64)
-        self.compared = Compared(letters, similar=similar)
+        self.compared = Compared(letters, similar=similar, pairs=schema.pairs)
 
     def add(self, chunk: list[Example]) -> None:
         """Take the next examples in."""
@@ -194,8 +194,12 @@ class _Tally:
         self.length_bp.add(found.length_bp)
         self.gc.add(found.gc)
         self.labels.add(np.array([_label_hash(example) for example in chunk], np.uint64))
-        seconds = [e.alternative for e in chunk if e.alternative is not None]
-        self.compared.add([example.sequence for example in chunk], seconds or None)
+        sequences = [[example.sequence for example in chunk]]
+        if self.schema.pairs:
+            sequences.append([example.second() for example in chunk])
+            wheres = [f"{example.where}, alternative" for example in chunk]
+            check_letters(sequences[1], wheres, self.letters)
+        self.compared.add(*sequences)
 
     def _codes(self, keys: list[str]) -> Int64[np.ndarray, " n"]:
         return np.array([self.keys.setdefault(key, len(self.keys)) for key in keys])

@@ -25,42 +25,43 @@ SIMILAR: Final = 0.5  # share of k-mers, estimated, from which on two sequences 
 class Compared:
     """Sequences that are compared with each other: 72 bytes a row, 8 without ``similar``.
 
-    Of pairs both sequences count: a row is the same as another where both are, and nearly the same
-    where one of its two nearly is one of the other's two. They take 64 bytes a row more.
+    Of ``pairs`` both sequences count, and take 64 bytes a row more: a row is the same as another
+    where both are, and nearly the same where one of its two nearly is one of the other's two.
     """
 
-    def __init__(self, letters: Alphabet, *, similar: bool = True) -> None:
+    def __init__(self, letters: Alphabet, *, similar: bool = True, pairs: bool = False) -> None:
         self._letters, self._similar = letters, similar
+        self._each = 2 if pairs else 1  # sequences of a row
         self._hashes = Column(np.uint64)
-        self._sketches = Column(np.uint16, SKETCH_VALUES)
-        self._of_alternatives = Column(np.uint16, SKETCH_VALUES)
+        self._sketches = Column(np.uint16, SKETCH_VALUES * self._each)
 
-    def add(self, sequences: Sequence[bytes], alternatives: Sequence[bytes] | None = None) -> None:
-        """Take the next rows in: sequences, and of pairs the second of each."""
-        whole = sequences
-        if alternatives is not None:
-            whole = [b"/".join(pair) for pair in zip(sequences, alternatives, strict=True)]
+    def add(self, *sequences: Sequence[bytes]) -> None:
+        """Take the next rows in: their sequences, and of pairs the second ones, too.
+
+        Raises ValueError where there are more or fewer.
+        """
+        if len(sequences) != self._each:
+            raise ValueError(f"found {len(sequences)} columns, expected {self._each}")
+        whole = sequences[0]
+        if self._each > 1:  # no letter is a slash
+            whole = [b"/".join(row) for row in zip(*sequences, strict=True)]
         self._hashes.add(exact_hashes(whole, self._letters))
-        if not self._similar:
-            return
-        self._sketches.add(sketches(sequences, self._letters))
-        if alternatives is not None:
-            self._of_alternatives.add(sketches(alternatives, self._letters))
+        if self._similar:
+            found = [sketches(column, self._letters) for column in sequences]
+            self._sketches.add(found[0] if self._each == 1 else np.concatenate(found, axis=1))
 
     def result(self) -> tuple[UInt64[np.ndarray, " R"], Int64[np.ndarray, " R"] | None]:
         """Return a hash of each row, and the first row that each is linked to.
 
         Rows are linked where they are nearly the same, through others if need be; None without
-        ``similar``. Takes some 120 bytes a row more, and holds no sequence from then on.
+        ``similar``. Takes some 120 bytes a sequence more, and holds none from then on.
         """
         hashes = self._hashes.taken()
         if not self._similar:
             return hashes, None
-        of_all, others = self._sketches.taken(), self._of_alternatives.taken()
-        if len(others):
-            of_all = np.concatenate([of_all, others])
-        pairs = similar_pairs(of_all, SIMILAR) % max(1, len(hashes))
-        return hashes, clusters(len(hashes), pairs)
+        of_sequences = self._sketches.taken().reshape(-1, SKETCH_VALUES)
+        rows = similar_pairs(of_sequences, SIMILAR) // self._each
+        return hashes, clusters(len(hashes), rows)
 
 
 def leaked(

@@ -69,6 +69,7 @@ class _Prepared:
                     row.where,
                     part=part,
                     contig=row.contig,
+                    alternative=None if row.alternative is None else row.alternative.tobytes(),
                 )
 
     def _label(self, row: Row) -> Label:

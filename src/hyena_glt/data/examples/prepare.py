@@ -173,10 +173,10 @@ def shared_schema(config: DatasetConfig, sources: Sequence[ExamplesSource]) -> S
         for field in Schema._fields:
             expected, found = getattr(first, field), getattr(source.schema, field)
             if found != expected:
+                first_title, title = (source_title(config.sources[i]) for i in (0, index))
                 raise RecipeError(
-                    f"sources.{index} ({_title(config.sources[index])}): found {field} {found!r}, "
-                    f"expected {expected!r}, as sources.0 ({_title(config.sources[0])}) has; "
-                    "prepare two datasets"
+                    f"sources.{index} ({title}): found {field} {found!r}, expected {expected!r}, "
+                    f"as sources.0 ({first_title}) has; prepare two datasets"
                 )
     return first
 
@@ -201,8 +201,10 @@ def source_files(config: ExamplesConfig) -> list[Path]:
     return files
 
 
-def _title(config: ExamplesConfig) -> str:
-    return ", ".join(config.paths) if isinstance(config, SignalSourceConfig) else config.path
+def source_title(config: ExamplesConfig) -> str:
+    """Return what a source is read from; of tracks all their files."""
+    paths = config.paths.values() if isinstance(config, SignalSourceConfig) else [config.path]
+    return ", ".join(paths)
 
 
 def _holds_files(out: Path) -> bool:
@@ -407,14 +409,14 @@ def _write_shard(job: _Job, index: int, chunk: _Chunk) -> _Done:
     wheres = [example.where for example in examples]
     check_letters([example.sequence for example in examples], wheres, letters)
     if job.schema.pairs:
-        alternatives = [_alternative(example) for example in examples]
+        alternatives = [example.second() for example in examples]
         check_letters(alternatives, [f"{where}, alternative" for where in wheres], letters)
     kept: list[Example] = []
     dropped: Counter[str] = Counter()
     for example, is_repeated in zip(examples, chunk.repeated, strict=True):
         reason = why_dropped(example.sequence, job.config.quality, letters)
         if reason is None and job.schema.pairs:
-            reason = why_dropped(_alternative(example), job.config.quality, letters)
+            reason = why_dropped(example.second(), job.config.quality, letters)
         if reason is None and is_repeated:
             reason = DUPLICATE
         if reason is None:
@@ -438,12 +440,6 @@ def _write_shard(job: _Job, index: int, chunk: _Chunk) -> _Done:
     return _Done(shard=shard, read=len(examples), dropped=dict(dropped))
 
 
-def _alternative(example: Example) -> bytes:
-    if example.alternative is None:
-        raise ValueError(f"{example.where}: has no second sequence in a source of pairs")
-    return example.alternative
-
-
 def _finished(
     job: _Job, checksums: dict[str, str], done: list[_Done], notes: Sequence[str]
 ) -> Manifest:
@@ -455,8 +451,8 @@ def _finished(
     if rows == 0:
         found = ", ".join(f"{count} {reason}" for reason, count in in_order.items())
         raise SequenceFileError(
-            f"{_title(job.config.sources[0])}: no example is left ({found or 'there is none'}); "
-            "check the sources and quality"
+            f"{source_title(job.config.sources[0])}: no example is left "
+            f"({found or 'there is none'}); check the sources and quality"
         )
     parts, leaks = _parts(job, shards)
     with replacing_file(job.out / PARTS_FILE) as aside, aside.open("wb") as file:
@@ -508,7 +504,7 @@ def _parts(job: _Job, shards: Sequence[Shard]) -> tuple[UInt8[np.ndarray, " R"],
 
 def _compared(job: _Job, shards: Sequence[Shard]) -> _Likeness:
     """A hash of each row, and the first row that it is linked to."""
-    compared = Compared(alphabet(job.config.modality))
+    compared = Compared(alphabet(job.config.modality), pairs=job.schema.pairs)
     columns = ["sequence", "alternative"] if job.schema.pairs else ["sequence"]
     for shard in shards:
         batch = read_batch(job.out / shard.file)

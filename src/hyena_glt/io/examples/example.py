@@ -41,6 +41,12 @@ class Example(NamedTuple):
     contig: str | None = None
     alternative: bytes | None = None  # the second sequence of a pair
 
+    def second(self) -> bytes:
+        """Return the second sequence. Raises ValueError where there is none."""
+        if self.alternative is None:
+            raise ValueError(f"{self.where}: has no second sequence in a source of pairs")
+        return self.alternative
+
 
 class Schema(NamedTuple):
     """What all examples of a source have in common."""

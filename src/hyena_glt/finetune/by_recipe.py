@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hyena_glt.config import FinetuneRecipe, MultitaskRecipe
+from hyena_glt.config import FinetuneRecipe, MultitaskRecipe, TuningRecipe
 from hyena_glt.data import file_sha256
 from hyena_glt.data.examples import open_dataset
 from hyena_glt.data.examples.dataset import MANIFEST
@@ -13,8 +13,6 @@ from hyena_glt.finetune.run import prepare as prepare_one
 from hyena_glt.train.best import is_lower_better as is_lower_better_of_one
 from hyena_glt.train.multitask import is_lower_better_of_task
 from hyena_glt.train.run import Device
-
-TuningRecipe = FinetuneRecipe | MultitaskRecipe
 
 
 def tune(
