@@ -2,13 +2,14 @@
 
 import re
 import shlex
-import subprocess
-import sys
+import warnings
 from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from hyena_glt.cli.app import app
 from hyena_glt.config import dataset_config_from, recipe_from
 
 ROOT = Path(__file__).parents[2]
@@ -29,24 +30,21 @@ def commands(page: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def run_blocks(page: str, folder: Path) -> None:
-    """Run all Python blocks of a page, then all hyena-glt commands, in ``folder``."""
-    for code in blocks(page, "python"):
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", code], cwd=folder, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
+def run_blocks(page: str) -> None:
+    """Run all Python blocks of a page, each by itself, then all hyena-glt commands, where one is.
+
+    In this process: to load PyTorch and its friends for each would take a minute a page.
+    """
+    for number, code in enumerate(blocks(page, "python")):
+        exec(compile(code, f"{page}, Python block {number}", "exec"), {"__name__": "__main__"})
     for command in commands(page):
         if not command.startswith("hyena-glt"):
             continue
         words = shlex.split(command.partition("  #")[0])[1:]
-        done = subprocess.run(
-            [sys.executable, "-m", "hyena_glt.cli", *words],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")  # as on a command line
+            done = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert done.exit_code == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
 def test_the_readme_has_blocks_and_known_commands() -> None:
@@ -61,8 +59,11 @@ def test_the_readme_has_blocks_and_known_commands() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_every_block_runs_as_written(page: str, demo_like_folder: Path) -> None:
-    run_blocks(page, demo_like_folder)
+def test_every_block_runs_as_written(
+    page: str, demo_like_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(demo_like_folder)
+    run_blocks(page)
 
 
 def test_every_page_is_linked_from_the_readme() -> None:

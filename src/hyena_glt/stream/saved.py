@@ -21,20 +21,21 @@ S = TypeVar("S")
 _NETWORK = "network_sha256"
 
 
-def save_state(path: Path, network: HyenaGLT, state: ModelState) -> None:
+def save_state(path: str | Path, network: HyenaGLT, state: ModelState) -> None:
     """Write what ``network`` remembers of some rows to a safetensors file.
 
     Raises StorageError if it can't be written; what stood there is kept.
     """
-    save_tensors(path, named_tensors(state), {_NETWORK: network_sha256(network)})
+    save_tensors(Path(path), named_tensors(state), {_NETWORK: network_sha256(network)})
 
 
-def load_state(path: Path, network: HyenaGLT) -> ModelState:
+def load_state(path: str | Path, network: HyenaGLT) -> ModelState:
     """Return the state that :func:`save_state` wrote, bit for bit, on the network's device.
 
     Raises StateError for a file that is none or damaged, and for the state of a network with
     another recipe or other weights; DirectionError for a bidirectional network.
     """
+    path = Path(path)
     tensors, about = load_tensors(path)
     if _NETWORK not in about:
         raise StateError(f"{path}: holds no state of a network; give a file of save_state")
