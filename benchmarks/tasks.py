@@ -40,8 +40,10 @@ from answering.plan import (
     STARTS,
     STAYS,
     TUNING_OF_BASES,
+    TUNING_OF_SUITE,
     ZERO_SHOT_WINDOW_BP,
     Cell,
+    batch_for,
     epochs_for,
     make_plan,
     patience_for,
@@ -154,13 +156,16 @@ def answer_set(cell: Cell, here: Place, minutes: float | None) -> dict[str, Any]
     folds = getattr(each.split, "folds", None)
     seeds = SEEDS if folds is None else folds
     of_bases = each.task.kind == "bases"
-    train_bases = prepared(each, 0, data_folder(), out).manifest.parts["train"].bases
-    epochs = 1 if here.trial_bases is not None else epochs_for(train_bases)
+    train = prepared(each, 0, data_folder(), out).manifest.parts["train"]
+    epochs = 1 if here.trial_bases is not None else epochs_for(train.bases)
     changes = [f"train.epochs={epochs}", f"train.patience_epochs={patience_for(epochs)}"]
     floors = cell.start == "floors"
     if not floors:
         changes += [f"train.lr={rate_for(epochs)}", f"train.head_lr={HEAD_RATE}"]
-        tuning = TUNING_OF_BASES.get(cell.start, {}) if of_bases else {}
+        tuning: dict[str, object] = {**TUNING_OF_SUITE.get(cell.kind, {})}
+        if of_bases:
+            tuning |= TUNING_OF_BASES.get(cell.start, {})
+            tuning["train.batch_examples"] = batch_for(train.bases, train.rows)
         changes += [f"{key}={value}" for key, value in tuning.items()]
     if cell.start == "scratch":
         model = pretraining_recipe(FRESH, None).model.model_dump(mode="json")

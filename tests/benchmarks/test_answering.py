@@ -16,6 +16,7 @@ from answering.plan import (
     STARTS,
     Cell,
     all_cells,
+    batch_for,
     epochs_for,
     make_plan,
     patience_for,
@@ -55,6 +56,11 @@ def test_a_run_reads_its_bases_in_whole_epochs(bases: int, epochs: int) -> None:
 
 def test_a_set_that_is_read_often_moves_slower() -> None:
     assert [rate_for(n) for n in (1, 4, 20, 200)] == [0.002, 0.001, 0.000447, 0.000447]
+
+
+def test_a_batch_of_labelled_bases_is_of_so_many() -> None:
+    found = [batch_for(bases, 1000) for bases in (1_000_000, 2_000_000, 100_000, 9_000_000)]
+    assert found == [4, 2, 32, 1]
 
 
 def test_a_set_of_a_few_rows_is_waited_for_longer() -> None:
