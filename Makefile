@@ -20,7 +20,8 @@ test: $(READY)
 test-fast: $(READY)
 	$(BIN)/pytest -n 2
 
-# Every mixer with every rule of patching and every layout, beyond the cover that `make test` has.
+# Every mixer with every rule of patching and every layout, beyond the cover that `make test` has,
+# and what takes minutes alone, as a compiled run does.
 test-exhaustive: $(READY)
 	$(BIN)/pytest -n 2 -m exhaustive
 

@@ -96,7 +96,7 @@ def test_each_block_of_a_cache_starts_where_it_did() -> None:
     assert decoder.bytes_per_row() == before.nbytes  # keys and values of one of two rows
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_peak_memory_is_that_of_the_contender_alone() -> None:
     small, large = (peak_memory_mib("hyena2", n, 1, "fp32", False, 1) for n in (512, 8192))
     assert small["peak_mib"] > small["above_start_mib"] > 0

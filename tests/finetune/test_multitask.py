@@ -78,8 +78,13 @@ def run(data: dict[str, Any], out: Path, **how: Any) -> MultitaskReport:
     return finetune_tasks(multitask_recipe_from(data, "test"), out, **how)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("balance", ["uncertainty", "gradnorm"])
+@pytest.mark.parametrize(
+    "balance",
+    [
+        pytest.param("uncertainty", marks=pytest.mark.slow),
+        pytest.param("gradnorm", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_two_planted_motifs_are_learned(tmp_path: Path, balance: str) -> None:
     prepared(tmp_path / "ap1", "TGACTCA", 600)
     prepared(tmp_path / "tata", "TATAAAAG", 400, seed=1)

@@ -38,7 +38,7 @@ def test_without_a_compiler_it_says_so_and_nothing_changes(
     assert torch.equal(found(ids).logits, expected(ids).logits)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive  # two minutes and a half of one core
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 def test_a_compiled_run_learns_what_another_learns(tmp_path: Path) -> None:
     bits = {}
