@@ -186,7 +186,7 @@ def source_files(config: ExamplesConfig) -> list[Path]:
 
     Raises SequenceFileError for one that isn't there.
     """
-    named = list(config.paths.values()) if isinstance(config, SignalSourceConfig) else [config.path]
+    named = _paths_of(config)
     if isinstance(config, RecordsSourceConfig) and config.table is not None:
         named.append(config.table.path)
     genome: str | None = getattr(config, "genome", None)
@@ -203,8 +203,11 @@ def source_files(config: ExamplesConfig) -> list[Path]:
 
 def source_title(config: ExamplesConfig) -> str:
     """Return what a source is read from; of tracks all their files."""
-    paths = config.paths.values() if isinstance(config, SignalSourceConfig) else [config.path]
-    return ", ".join(paths)
+    return ", ".join(_paths_of(config))
+
+
+def _paths_of(config: ExamplesConfig) -> list[str]:
+    return [*config.paths.values()] if isinstance(config, SignalSourceConfig) else [config.path]
 
 
 def _holds_files(out: Path) -> bool:
