@@ -48,6 +48,7 @@ from hyena_glt.io.examples import Example
 from hyena_glt.model import HyenaGLT, TaskNetwork
 from hyena_glt.tokenize import BOS
 from hyena_glt.train import adapters, epochs, tasks
+from hyena_glt.train.optimiser import parameter_groups
 from hyena_glt.train.tuning import (
     Unfreezing,
     is_read_at_bases,
@@ -388,8 +389,8 @@ def test_rates_fall_from_the_head_down() -> None:
     names = {id(p): name for name, p in network.named_parameters()}
     rates = {
         names[id(p)].removeprefix("network."): (group["lr"], group["weight_decay"])
-        for group in optimiser_groups(network, config, 0.5)
-        for p in group["params"]  # type: ignore[attr-defined]
+        for group in optimiser_groups(network, config, 0.5)[0]
+        for p in group["params"]
     }
     assert rates.keys() == {
         name.removeprefix("network.") for name, p in network.named_parameters() if p.requires_grad
@@ -408,12 +409,58 @@ def test_rates_fall_from_the_head_down() -> None:
     }
     for name, (rate, decay) in expected.items():
         assert rates[name] == (pytest.approx(rate), decay), name
-    flat = optimiser_groups(network, config, None)
+    flat, of_muon = optimiser_groups(network, config, None)
+    assert not of_muon
     assert [(group["lr"], group["weight_decay"]) for group in flat] == [
         (0.1, 0.5),
         (0.1, 0.0),
         (0.3, 0.0),
     ]
+
+
+def test_muon_moves_the_matrices_of_the_hierarchy_and_adamw_the_rest() -> None:
+    network = task_network()
+    settings = {"lr": 0.1, "head_lr": 0.3, "weight_decay": 0.5}
+    config = FinetuneTrainConfig(epochs=1, **settings, optimiser="muon", muon_lr=0.2)
+    adamw, muon = optimiser_groups(network, config, 0.5)
+    matrices = {id(p) for p in parameter_groups(network.network)[0]}
+    assert {id(p) for group in muon for p in group["params"]} == matrices
+    rest = {id(p) for p in network.parameters() if p.requires_grad} - matrices
+    assert {id(p) for group in adamw for p in group["params"]} == rest
+    names = {id(p): name for name, p in network.network.named_parameters()}
+    rates = {names[id(p)]: group["lr"] for group in muon for p in group["params"]}
+    assert rates["hierarchy.decoder.blocks.0.mlp.down.weight"] == pytest.approx(0.1)
+    assert rates["hierarchy.up.weight"] == pytest.approx(0.05)
+    assert {group["weight_decay"] for group in muon} == {0.5}
+    for frozen in network.network.hierarchy.encoder.parameters():
+        frozen.requires_grad_(False)
+    _, fewer = optimiser_groups(network, config, None)
+    moving = {names[id(p)] for group in fewer for p in group["params"]}
+    assert moving == {name for name in rates if not name.startswith("hierarchy.encoder")}
+
+
+def test_a_step_of_muon_moves_each_matrix_by_its_rate(
+    dataset: Path, donor: Path, tmp_path: Path
+) -> None:
+    """Directions are orthogonal, so that their size is known. The head is zero at the first step.
+
+    It lets no gradient through then; the second is at half the rates.
+    """
+    rates = {"lr": 1e-4, "muon_lr": 0.1, "weight_decay": 0.0, "warmup_fraction": 0.0}
+    train = {"epochs": 2, "batch_examples": EXAMPLES, "optimiser": "muon", **rates}
+    recipe = finetune_recipe_from(recipe_data(dataset, donor, train=train), "test")
+    finetune(recipe, tmp_path / "run")
+    after = _last_state(tmp_path / "run")
+    network = task_network().network
+    names = {id(p): name for name, p in network.named_parameters()}
+    for matrix in parameter_groups(network)[0]:
+        name = names[id(matrix)]
+        step = (after[f"network.network.{name}"] - _weights(donor)[name]).norm()
+        rows, columns = matrix.shape
+        expected = 0.05 * max(1, rows / columns) ** 0.5 * min(rows, columns) ** 0.5
+        assert 0.5 * expected <= step <= 1.3 * expected, name
+    gate = (after["network.network.hierarchy.gate"] - _weights(donor)["hierarchy.gate"]).abs()
+    assert 0 < gate.max() <= 0.51e-4
 
 
 def test_layers_are_freed_from_the_last_block_down() -> None:
@@ -456,9 +503,9 @@ def test_over_patches_each_layer_that_is_freed_learns(donor: Path) -> None:
             sum(any(f"{n}.".startswith(f"{layer[0]}.") for n in moving) for layer in layers)
         )
     assert counts == [*range(len(layers) + 1)]
-    groups = optimiser_groups(network, recipe.train, 0.5, at_bases=False)
+    groups, _ = optimiser_groups(network, recipe.train, 0.5, at_bases=False)
     top = id(network.network.get_parameter("hierarchy.inner.blocks.1.mlp.down.weight"))
-    (rate,) = [g["lr"] for g in groups if top in map(id, g["params"])]  # type: ignore[call-overload]
+    (rate,) = [g["lr"] for g in groups if top in map(id, g["params"])]
     assert rate == pytest.approx(recipe.train.lr * 0.5)
 
 
@@ -590,6 +637,7 @@ def test_a_table_says_what_is_hard(dataset: Path, donor: Path, tmp_path: Path, s
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
+    "muon": {"train": {"optimiser": "muon", "muon_lr": 0.05}},
     "adapters": {"tuning": {"kind": "lora", "rank": 2, "dropout": 0.3}},
     "all": {
         "tuning": {**UNFREEZE, "layer_decay": 0.8},
@@ -599,15 +647,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", ["all", pytest.param("adapters", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["all", "muon", pytest.param("adapters", marks=pytest.mark.slow)])
 def test_a_run_killed_within_an_epoch_goes_on_to_the_same_bits(
     dataset: Path, donor: Path, tmp_path: Path, seen: Seen, name: str
 ) -> None:
     data = recipe_data(
         dataset,
         donor,
-        **SETTINGS[name],
-        train={"metric": "accuracy", "save_every_steps": 2, "patience_epochs": 9},
+        **SETTINGS[name]
+        | {
+            "train": {"metric": "accuracy", "save_every_steps": 2, "patience_epochs": 9}
+            | SETTINGS[name].get("train", {})
+        },
     )
     recipe = finetune_recipe_from(data, "test")
     whole = finetune(recipe, tmp_path / "whole")
@@ -633,13 +684,17 @@ def test_a_run_killed_within_an_epoch_goes_on_to_the_same_bits(
     _same_end(tmp_path / "whole", tmp_path / "killed")
 
 
-def _same_end(one: Path, other: Path) -> None:
-    ends = [
-        load_tree(max((out / "resume").glob("step-*")) / "state")["state_dict"]
-        for out in (one, other)
+def _last_state(out: Path) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = load_tree(max((out / "resume").glob("step-*")) / "state")[
+        "state_dict"
     ]
-    for name, tensor in ends[0].items():
-        assert torch.equal(tensor, ends[1][name]), name
+    return found
+
+
+def _same_end(one: Path, other: Path) -> None:
+    end = _last_state(other)
+    for name, tensor in _last_state(one).items():
+        assert torch.equal(tensor, end[name]), name
     kept = [load_task_checkpoint(out / "checkpoint") for out in (one, other)]
     assert kept[0].provenance.epochs == kept[1].provenance.epochs
     for name, tensor in kept[0].weights.items():
@@ -681,6 +736,18 @@ def _same_end(one: Path, other: Path) -> None:
         ({"curriculum": ("length", 1, 1)}, "from_share: .*less than 1"),
         ({"curriculum": ("loss", 0.5, 1)}, "expected one of 'length', 'table'"),
         ({"train": {"save_every_steps": 4}}, "has no effect: an epoch has 4 steps"),
+        ({"train": {"muon_lr": 0.1}}, "muon_lr has no effect with optimiser=adamw"),
+        (
+            {"train": {"optimiser": "muon"}, "tuning": {"kind": "probe"}},
+            "optimiser=muon is for matrices of the network, which tuning.kind=probe leaves",
+        ),
+        (
+            {
+                "train": {"optimiser": "muon"},
+                "tuning": {"kind": "full", "freeze": ["hierarchy"]},
+            },
+            "optimiser=muon has no effect: tuning.freeze keeps every matrix",
+        ),
     ],
 )
 def test_settings_without_effect_are_refused(

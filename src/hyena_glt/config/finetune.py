@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from hyena_glt.config.base import Config
 from hyena_glt.config.model import ModelConfig
 from hyena_glt.config.tasks import TaskConfig
-from hyena_glt.config.train import Precision
+from hyena_glt.config.train import MUON_LR, OPTIMISERS, Optimiser, Precision
 
 
 class UnfreezeStepConfig(Config):
@@ -180,7 +180,9 @@ class FinetuneTrainConfig(Config):
 
     epochs: int = Field(ge=1)
     batch_examples: int = Field(32, ge=1)
+    optimiser: Optimiser = Field("adamw", description=OPTIMISERS)
     lr: float = Field(3e-4, gt=0, description="peak rate of AdamW for the network")
+    muon_lr: float = Field(0.02, gt=0, description=MUON_LR)
     head_lr: float = Field(1e-3, gt=0, description="peak rate of the head")
     weight_decay: float = Field(0.01, ge=0)
     warmup_fraction: float = Field(0.1, ge=0, lt=1)
@@ -197,6 +199,12 @@ class FinetuneTrainConfig(Config):
         description="save a state to resume from after so many steps of an epoch, too (default: at "
         "each epoch's end, and on SIGTERM)",
     )
+
+    @model_validator(mode="after")
+    def _a_rate_has_its_optimiser(self) -> "FinetuneTrainConfig":
+        if self.optimiser != "muon" and self.muon_lr != type(self).model_fields["muon_lr"].default:
+            raise ValueError("muon_lr has no effect with optimiser=adamw")
+        return self
 
 
 class FinetuneRecipe(Config):
@@ -226,6 +234,11 @@ class FinetuneRecipe(Config):
             raise ValueError(
                 f"tuning.kind={self.tuning.kind} leaves the network as it is, and a fresh one "
                 "knows nothing; give init, or use tuning.kind=full"
+            )
+        if self.train.optimiser == "muon" and self.tuning.kind != "full":
+            raise ValueError(
+                "train.optimiser=muon is for matrices of the network, which "
+                f"tuning.kind={self.tuning.kind} leaves as they are; use train.optimiser=adamw"
             )
         return self
 

@@ -8,6 +8,10 @@ from hyena_glt.config.base import Config
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Precision = Literal["fp32", "bf16"]  # of matrix products; weights, states and sums are fp32
+Optimiser = Literal["adamw", "muon"]
+# What two configs say of their fields.
+OPTIMISERS = "muon: orthogonalised momentum for matrices, AdamW for the rest"
+MUON_LR = "peak rate of Muon's matrices"
 
 
 class CausalObjectiveConfig(Config):
@@ -84,11 +88,9 @@ class TrainConfig(Config):
         description="exact: that of whole windows, for one forward pass more; truncated: none "
         "flows from a segment into those before it",
     )
-    optimiser: Literal["adamw", "muon"] = Field(
-        "adamw", description="muon: orthogonalised momentum for matrices, AdamW for the rest"
-    )
+    optimiser: Optimiser = Field("adamw", description=OPTIMISERS)
     lr: float = Field(2e-3, gt=0, description="peak rate of AdamW's parameters")
-    muon_lr: float = Field(0.02, gt=0, description="peak rate of Muon's matrices")
+    muon_lr: float = Field(0.02, gt=0, description=MUON_LR)
     weight_decay: float = Field(0.1, ge=0, description="of matrices only")
     betas: tuple[Decay, Decay] = (0.9, 0.95)
     clip_norm: float | None = Field(1.0, gt=0, description="largest norm of the gradient")

@@ -318,15 +318,14 @@ class MultitaskModule(EpochModule):
         return dict(zip(self.networks.tasks, found, strict=True))
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW, heads and balance at the head's rate; warm-up, then a cosine to zero."""
+        """Return the optimiser, heads and balance at the head's rate; warm-up, then a cosine."""
         config, first = self.config, self.networks.of_task(self.networks.tasks[0])
         decay = getattr(self.recipe.tuning, "layer_decay", None)
-        groups = optimiser_groups(first, config, decay, at_bases=_any_at_bases(self.recipe))
+        adamw, muon = optimiser_groups(first, config, decay, at_bases=_any_at_bases(self.recipe))
         grouped = {id(p) for p in [*first.network.parameters(), *first.head.parameters()]}
         others = [p for p in self.parameters() if id(p) not in grouped]
-        groups.append({"params": others, "lr": config.head_lr, "weight_decay": 0.0})
-        optimiser = torch.optim.AdamW(groups, fused=True)
-        return warm_cosine(optimiser, config.warmup_fraction, self.steps)
+        adamw.append({"params": others, "lr": config.head_lr, "weight_decay": 0.0})
+        return warm_cosine(adamw, muon, config.warmup_fraction, self.steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save what tasks share once."""

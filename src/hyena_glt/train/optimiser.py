@@ -1,7 +1,7 @@
 """Which parameters move how, and how fast."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from hyena_glt.config import TrainConfig
 from hyena_glt.model import HyenaGLT
 from hyena_glt.train.muon import Muon
+
+Groups = list[dict[str, Any]]  # of an optimiser: params, lr, weight_decay
 
 
 def parameter_groups(network: HyenaGLT) -> tuple[list[Tensor], list[Tensor]]:
@@ -33,12 +35,47 @@ def build_optimisers(network: HyenaGLT, config: TrainConfig) -> list[torch.optim
     matrices, others = parameter_groups(network)
     groups = [{"params": others, "weight_decay": 0.0}]
     if config.optimiser == "muon":
-        # Jordan et al. 2024; its decay is lr * weight_decay, as AdamW's.
-        muon = Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay, momentum=0.95)
+        decay = config.weight_decay
+        muon = build_muon([{"params": matrices, "lr": config.muon_lr, "weight_decay": decay}])
         rest = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
         return [rest, muon]
     groups.append({"params": matrices, "weight_decay": config.weight_decay})
     return [torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)]
+
+
+def build_muon(groups: Groups) -> Muon:
+    """Return Muon with the momentum of Jordan et al. 2024; it decays by lr * weight_decay."""
+    return Muon(groups, momentum=0.95)
+
+
+class Joined(torch.optim.Optimizer):
+    """Optimisers that step as one, for an engine that takes one; groups are theirs, in order."""
+
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        self.parts = tuple(parts)
+        groups = [group for part in self.parts for group in part.param_groups]
+        super().__init__([{"params": group["params"]} for group in groups], {})
+        self.param_groups = groups  # the same objects, so that a rate that is set here is theirs
+
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """Take a step of each, on gradients computed once; return what ``closure`` returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of each."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Give each its state back."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
 
 
 def rate_at(config: TrainConfig, steps: int) -> Callable[[int], float]:
@@ -62,10 +99,14 @@ def rate_at(config: TrainConfig, steps: int) -> Callable[[int], float]:
     return rate
 
 
-def warm_cosine(
-    optimiser: torch.optim.Optimizer, warmup_fraction: float, steps: int
-) -> dict[str, Any]:
-    """Return the optimiser and its rates, as Lightning takes them: warm-up, a cosine to zero."""
+def warm_cosine(adamw: Groups, muon: Groups, warmup_fraction: float, steps: int) -> dict[str, Any]:
+    """Return AdamW, joined with Muon where it has groups, and their rates, as Lightning takes them.
+
+    Rates warm up and fall along a cosine to zero.
+    """
+    optimiser: torch.optim.Optimizer = torch.optim.AdamW(adamw, fused=True)
+    if muon:
+        optimiser = Joined([optimiser, build_muon(muon)])
     warmup = math.ceil(warmup_fraction * steps)
 
     def share(step: int) -> float:

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
 from hyena_glt.config import FinetuneRecipe, FinetuneTrainConfig
@@ -118,16 +117,14 @@ class TaskModule(EpochModule):
         return mean
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW, the head at a rate of its own; warm-up, then a cosine to zero."""
-        config = self.config
-        groups = optimiser_groups(
+        """Return the optimiser, the head at a rate of its own; warm-up, then a cosine to zero."""
+        adamw, muon = optimiser_groups(
             self.network,
-            config,
+            self.config,
             self.layer_decay,
             at_bases=is_read_at_bases(self.network.task),
         )
-        optimiser = torch.optim.AdamW(groups, fused=True)
-        return warm_cosine(optimiser, config.warmup_fraction, self.steps)
+        return warm_cosine(adamw, muon, self.config.warmup_fraction, self.steps)
 
 
 def loss_of(

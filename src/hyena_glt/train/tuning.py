@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from hyena_glt.config import FinetuneRecipe, FinetuneTrainConfig
 from hyena_glt.config.finetune import (
@@ -16,6 +16,7 @@ from hyena_glt.errors import RecipeError
 from hyena_glt.model import HyenaGLT, TaskNetwork
 from hyena_glt.model.hierarchy import Hierarchy
 from hyena_glt.train.adapters import add_adapters, add_scales
+from hyena_glt.train.optimiser import Groups, parameter_groups
 
 
 def freeze(network: TaskNetwork, recipe: FinetuneRecipe) -> None:
@@ -79,6 +80,13 @@ def prepare_tuning(
         p.requires_grad for p in network.network.parameters()
     ):
         raise RecipeError("tuning.layer_decay has no effect: tuning.freeze lets no layer move")
+    if recipe.train.optimiser == "muon" and not any(
+        matrix.requires_grad for matrix in parameter_groups(network.network)[0]
+    ):
+        raise RecipeError(
+            "train.optimiser=muon has no effect: tuning.freeze keeps every matrix of the network "
+            "as it is; use train.optimiser=adamw, or freeze less"
+        )
     return unfreezing
 
 
@@ -196,28 +204,37 @@ def optimiser_groups(
     layer_decay: float | None,
     *,
     at_bases: bool = True,
-) -> list[dict[str, object]]:
-    """Return AdamW's groups of all that asks for a gradient: what decays and what doesn't, apart.
+) -> tuple[Groups, Groups]:
+    """Return (AdamW's groups, Muon's) of all that asks for a gradient.
 
-    Matrices of linear layers decay, but not the head's, which has a rate of its own. With
-    ``layer_decay`` the layers follow each other from the embedding up, each at its own rate.
+    Matrices of linear layers decay, but not the head's, which has a rate of its own; those inside
+    the hierarchy are Muon's where the config names it. With ``layer_decay`` the layers follow each
+    other from the embedding up, each at its own share of the rates.
     """
     matrices = {id(m.weight) for m in network.modules() if isinstance(m, nn.Linear)}
-    inside = {name: p for name, p in network.network.named_parameters() if p.requires_grad}
-    layers = dict.fromkeys(inside, 0)
-    rates = [config.lr]
+    moving = {name: p for name, p in network.network.named_parameters() if p.requires_grad}
+    of_muon: set[int] = set()
+    if config.optimiser == "muon":
+        of_muon = {id(matrix) for matrix in parameter_groups(network.network)[0]}
+    layers = dict.fromkeys(moving, 0)
+    shares = [1.0]
     if layer_decay is not None:
         layers = layer_of_parameters(network.network, at_bases=at_bases)
         depth = max(layers.values()) + 1
-        rates = [config.lr * layer_decay ** (depth - layer) for layer in range(depth)]
-    groups: list[tuple[list[Tensor], float, float]] = []
-    for layer, rate in enumerate(rates):
-        own = [p for name, p in inside.items() if layers[name] == layer]
-        groups.append(([p for p in own if id(p) in matrices], rate, config.weight_decay))
-        groups.append(([p for p in own if id(p) not in matrices], rate, 0.0))
-    groups.append(([*network.head.parameters()], config.head_lr, 0.0))
-    return [
-        {"params": params, "lr": rate, "weight_decay": decay}
-        for params, rate, decay in groups
-        if params
-    ]
+        shares = [layer_decay ** (depth - layer) for layer in range(depth)]
+    adamw: Groups = []
+    muon: Groups = []
+    for layer, share in enumerate(shares):
+        own = [p for name, p in moving.items() if layers[name] == layer]
+        decaying = [p for p in own if id(p) in matrices - of_muon]
+        others = [p for p in own if id(p) not in matrices]
+        adamw += _group(decaying, config.lr * share, config.weight_decay)
+        adamw += _group(others, config.lr * share, 0.0)
+        own = [p for p in own if id(p) in of_muon]
+        muon += _group(own, config.muon_lr * share, config.weight_decay)
+    return adamw + _group([*network.head.parameters()], config.head_lr, 0.0), muon
+
+
+def _group(params: list[nn.Parameter], rate: float, decay: float) -> Groups:
+    """Return the group as a list, empty where it has no parameter."""
+    return [{"params": params, "lr": rate, "weight_decay": decay}] if params else []
