@@ -22,7 +22,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=folder,
         capture_output=True,
         text=True,
-        env=os.environ,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # other tests run beside it
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder / "runs/demo"
