@@ -109,6 +109,19 @@ def test_all_contenders_run_and_what_is_absent_is_shown(suite: SuiteConfig, tmp_
     assert list((tmp_path / "out/runs/motif").glob("ours-0-*/checkpoint"))
 
 
+def test_an_optimiser_for_our_matrices_leaves_floors_as_they_are(
+    suite: SuiteConfig, tmp_path: Path
+) -> None:
+    """Their networks hold no hierarchy, and are trained as they always are."""
+    found = []
+    for overrides in (TINY, (*TINY, "train.optimiser=muon")):
+        asked = options(tmp_path, contenders=["ours", "cnn"], only="motif", overrides=overrides)
+        results, _ = told_of(suite, asked)
+        found.append({cell.contender: cell.validation["loss"] for cell in results.cells})
+    assert found[0]["cnn"] == found[1]["cnn"]
+    assert found[0]["ours"] != found[1]["ours"]
+
+
 def test_what_others_published_stands_apart(suite: SuiteConfig, tmp_path: Path) -> None:
     told_of(suite, options(tmp_path, contenders=["onehot"]))
     measured, _, published = (

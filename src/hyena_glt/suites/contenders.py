@@ -101,7 +101,8 @@ def _floor(
 ) -> Outcome:
     """Train a floor as `finetune` trains ours."""
     manifest, names = dataset.manifest, answer_names(dataset)
-    train = recipe.train.model_copy(update={"lr": FLOOR_LR, "head_lr": FLOOR_LR})
+    rates = {"lr": FLOOR_LR, "head_lr": FLOOR_LR}
+    train = recipe.train.model_copy(update={**rates, "optimiser": "adamw"})  # none is a hierarchy
     recipe = recipe.model_copy(update={"train": train, "tuning": FullTuningConfig(kind="full")})
     letters = alphabet(manifest.config.modality)
     rows, held = dataset.part("train"), held_rows(recipe, dataset)
