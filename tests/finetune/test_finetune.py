@@ -93,7 +93,15 @@ def test_a_planted_motif_is_learned(tmp_path: Path) -> None:
     path = table(tmp_path, 800, lambda _, has: "motif" if has else "none")
     prepare_dataset(guess_dataset([str(path)]), tmp_path / "dataset")
     task = {"kind": "classification", "pooling": {"kind": "max"}}
-    data = recipe_data(tmp_path / "dataset", task, epochs=12, lr=3e-3, head_lr=3e-3, metric="auroc")
+    data = recipe_data(
+        tmp_path / "dataset",
+        task,
+        epochs=5,
+        optimiser="muon",
+        lr=3e-3,
+        head_lr=3e-3,
+        metric="auroc",
+    )
     report = finetune(finetune_recipe_from(data, "test"), tmp_path / "run")
     assert report.validation["auroc"] > 0.99
 

@@ -30,7 +30,7 @@ def test_steps_see_every_latent_in_the_window_that_one_pass_sees() -> None:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
-    ids = document(1200, 3, letters="ACGT")
+    ids = document(700, 3, letters="ACGT")
     closes = network(ids).emissions[0].mask[0].nonzero()[:, 0]
     most = WINDOW_BP // MIN_BP + 1
     narrowest = int((closes[most:] - closes[:-most]).min())

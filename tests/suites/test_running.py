@@ -310,7 +310,7 @@ def test_floors_find_a_planted_motif_and_nothing_in_shuffled_labels(
         contenders=["kmer", "cnn", "transformer"],
         only="motif",
         # Where there is nothing to learn, more epochs would only learn training rows by heart.
-        overrides=(*TINY, f"train.epochs={4 if shuffled else 15}", "train.patience_epochs=15"),
+        overrides=(*TINY, f"train.epochs={4 if shuffled else 9}", "train.patience_epochs=15"),
     )
     results, _ = told_of(suite, asked)
     found = {cell.contender: cell.metrics["auroc"] for cell in results.cells}
