@@ -1,5 +1,7 @@
 """Draws what benchmarks have kept: seconds and memory against length, on logarithmic axes.
 
+Memory that should stay flat has a linear one, from zero.
+
     python benchmarks/plots.py            # prints the log-log slopes of benchmarks/results/
     python benchmarks/plots.py draw       # and writes docs/results/train_step.png and others
 
@@ -26,12 +28,13 @@ Lines = dict[str, list[tuple[float, float]]]
 
 
 class Panel(NamedTuple):
-    """One pair of axes: a line of (x, y) a label."""
+    """One pair of axes: a line of (x, y) a label. What should stay flat is drawn from zero."""
 
     title: str
     x: str
     y: str
     lines: Lines
+    from_zero: bool = False
 
 
 def operators_panels(found: dict[str, Any]) -> Iterator[Panel]:
@@ -89,12 +92,12 @@ def decode_panels(found: dict[str, Any]) -> Iterator[Panel]:
 
 def stream_panels(found: dict[str, Any]) -> Iterator[Panel]:
     """Yield seconds, and peak memory, against the strand's length."""
-    for title, key, y in (
-        ("scored from disk", "seconds", "seconds"),
-        ("peak memory", "peak_mib", "MiB"),
+    for title, key, y, is_flat in (
+        ("scored from disk", "seconds", "seconds", False),
+        ("peak memory", "peak_mib", "MiB", True),
     ):
         points = [(at["length_bp"], at[key]) for at in found["lengths"]]
-        yield Panel(title, "strand, bp", y, {f"patched, {found['precision']}": points})
+        yield Panel(title, "strand, bp", y, {f"patched, {found['precision']}": points}, is_flat)
 
 
 PANELS = {
@@ -139,6 +142,10 @@ def drawn(panels: list[Panel]) -> Figure:
     for axes, panel in zip(grid, panels, strict=False):
         for label, points in panel.lines.items():
             axes.loglog(*zip(*points, strict=True), marker="o", label=label)
+        if panel.from_zero:
+            # Margins of the logarithmic axis would leave the highest points outside.
+            highest = max(y for points in panel.lines.values() for _, y in points)
+            axes.set(yscale="linear", ylim=(0, 1.1 * highest))
         axes.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)
         axes.grid(visible=True, which="major", alpha=0.3)
         axes.legend(fontsize="small")

@@ -130,7 +130,7 @@ def _plotted(name: str, title: str, found: Found) -> list[str]:
     labels = list(dict.fromkeys(label for panel in panels for label in panel.lines))
     rows = [[label, *(_slope(panel.lines.get(label, [])) for panel in panels)] for label in labels]
     return [
-        f"![{title}: against length, on logarithmic axes]({name}.png)",
+        f"![{title}: against length]({name}.png)",
         "Slopes of the straight lines through these points, log value against log length: 0 is "
         "flat, 1 is linear.",
         table(["", *(f"{panel.title}: {panel.y}" for panel in panels)], rows),

@@ -321,7 +321,7 @@ def test_sections_show_speed_memory_ratios_and_slopes() -> None:
         "| exact | 200.0 | 5.0 | 8,192 | 500 | 1.4000 |",
         "| transformer | 1.9300 | 3e-3 | 1e-3: 1.9400, 3e-3: 1.9300 | -0.0010 |",
         "- GEMM peak, bf16, 2 threads: 600 GFLOP/s, the median of 7 measurements (600 to 600).",
-        "![Training steps: against length, on logarithmic axes](train_step.png)",
+        "![Training steps: against length](train_step.png)",
     ):
         assert line in text.splitlines(), line
     beside = "Patching (1 thread); Entropy models (1 thread); Patches (1 thread)"
@@ -466,6 +466,9 @@ def test_operators_and_streams_are_drawn(tmp_path: Path) -> None:
     assert drawn == {"operators.png", "stream.png"}
     four = plots.drawn([*plots.panels_of("stream", KEPT["stream"])] * 2)
     assert four.get_size_inches().tolist() == [8.4, 7.2]  # two rows of two
+    axes = [(each.get_yscale(), each.get_ylim()) for each in four.axes[:2]]
+    assert [scale for scale, _ in axes] == ["log", "linear"]
+    assert axes[1][1] == pytest.approx((0, 1.1 * 530))
 
 
 def test_what_is_shown_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
