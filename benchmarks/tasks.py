@@ -28,7 +28,6 @@ from answering.plan import (
     BASES_A_RUN,
     FLOORS,
     FRESH,
-    FRESH_EXACT_K,
     HEAD_RATE,
     OFTEN,
     PLAN_PATH,
@@ -39,12 +38,12 @@ from answering.plan import (
     SEEDS,
     STARTS,
     STAYS,
-    TUNING_OF_BASES,
     TUNING_OF_SUITE,
     ZERO_SHOT_WINDOW_BP,
     Cell,
     batch_for,
     epochs_for,
+    fresh_model,
     make_plan,
     patience_for,
     rate_for,
@@ -157,21 +156,18 @@ def answer_set(cell: Cell, here: Place, minutes: float | None) -> dict[str, Any]
     seeds = SEEDS if folds is None else folds
     of_bases = each.task.kind == "bases"
     train = prepared(each, 0, data_folder(), out).manifest.parts["train"]
-    epochs = 1 if here.trial_bases is not None else epochs_for(train.bases)
+    epochs = 1 if here.trial_bases is not None else epochs_for(train.bases, cell.kind)
     changes = [f"train.epochs={epochs}", f"train.patience_epochs={patience_for(epochs)}"]
     floors = cell.start == "floors"
     if not floors:
         changes += [f"train.lr={rate_for(epochs)}", f"train.head_lr={HEAD_RATE}"]
         tuning: dict[str, object] = {**TUNING_OF_SUITE.get(cell.kind, {})}
         if of_bases:
-            tuning |= TUNING_OF_BASES.get(cell.start, {})
             tuning["train.batch_examples"] = batch_for(train.bases, train.rows)
         changes += [f"{key}={value}" for key, value in tuning.items()]
     if cell.start == "scratch":
         model = pretraining_recipe(FRESH, None).model.model_dump(mode="json")
-        if epochs >= OFTEN:
-            model["embed"]["exact_k"] = FRESH_EXACT_K
-        changes.append(f"model={json.dumps(model)}")
+        changes.append(f"model={json.dumps(fresh_model(model, cell.kind, epochs))}")
     elif not floors and epochs >= OFTEN:
         changes.append(f"tuning={json.dumps({'kind': 'full', 'freeze': STAYS})}")
     options = BenchmarkOptions(

@@ -1,7 +1,9 @@
 """Coding sequence, a class for each base and strand, on parts of genomes that nothing else reads.
 
-E. coli is one contig: its parts, those of a split by fraction, are cut apart into three contigs of
-a genome of their own, 10 kb between them. Of yeast chrXIV validates and chrXV tests; its annotation
+E. coli is one contig: its parts, those of a split by fraction, are cut apart into contigs of a
+genome of their own, 10 kb between parts. Pseudogenes, which the annotation gives no coding sequence
+though many still look it, are neither coding nor background: they are left out, and the contigs end
+there. Of yeast chrXIV validates and chrXV tests; its annotation
 has exons alone, UTRs and unspliced forms of spliced genes among them, so that a gene's coding bases
 are those of the longest open reading frame of its transcripts, spliced.
 """
@@ -19,7 +21,8 @@ YEAST = "yeast_r64/Saccharomyces_cerevisiae.R64-1-1.dna.toplevel.fa.gz"
 YEAST_GENES = "yeast_r64/sacCer3_ares_v15.gtf.gz"
 FILES = (f"{ECOLI}.fna.gz", f"{ECOLI}.gff.gz", YEAST, YEAST_GENES)
 GUARD_BP = 10_000
-WINDOW_BP = 1000
+WINDOW_BP = 4000
+Pieces = list[tuple[int, int]]  # [start, end), 0-based
 _PARTNER = str.maketrans("ACGT", "TGCA")
 _START = re.compile("(?=ATG)")
 _FRAME = re.compile("ATG(?:(?!TAA|TAG|TGA)[ACGT]{3})*(?:TAA|TAG|TGA)")
@@ -41,24 +44,23 @@ def ecoli_parts(length_bp: int) -> dict[str, tuple[int, int]]:
     }
 
 
+def pieces_between(start: int, end: int, left_out: Iterable[tuple[int, int]]) -> Pieces:
+    """Return what stays of [start, end) without ``left_out``, from left to right."""
+    pieces: Pieces = []
+    for first, last in sorted(left_out):
+        if start < min(first, end):
+            pieces.append((start, min(first, end)))
+        start = max(start, last)
+    return [*pieces, (start, end)] if start < end else pieces
+
+
 def gene_suite(data: Path, work: Path) -> SuiteConfig:
     """Return the suite ``genes``; its files are written below ``work``.
 
     Raises SequenceFileError where the genomes aren't in ``data``.
     """
     work.mkdir(parents=True, exist_ok=True)
-    (genome,) = read_fasta(data / f"{ECOLI}.fna.gz")
-    parts = ecoli_parts(len(genome.sequence))
-    with replacing_file(work / "ecoli.fa") as aside:
-        write_fasta(
-            aside,
-            [Record(name, "", genome.sequence[start:end]) for name, (start, end) in parts.items()],
-        )
-    lines: list[str] = []
-    for feature in read_features(data / f"{ECOLI}.gff.gz"):
-        if feature.kind == "CDS":
-            lines += _cut(feature, parts)
-    _write_gff(work / "ecoli.gff3", lines)
+    names = _write_ecoli(data, work)
     _write_gff(work / "yeast.gff3", list(_yeast_coding(data)))
     windows = {"kind": "annotation", "features": {"CDS": "coding"}, "window_bp": WINDOW_BP}
     rest = {"task": {"kind": "bases"}, "metrics": ["mcc", "auroc/background", "f1"]}
@@ -68,7 +70,7 @@ def gene_suite(data: Path, work: Path) -> SuiteConfig:
             "sources": [
                 {**windows, "path": str(work / "ecoli.gff3"), "genome": str(work / "ecoli.fa")}
             ],
-            "split": {"by": "chromosome", "validation": ["validation"], "test": ["test"]},
+            "split": {"by": "chromosome", **{part: names[part] for part in ("validation", "test")}},
             **rest,
         },
         {
@@ -88,7 +90,31 @@ def gene_suite(data: Path, work: Path) -> SuiteConfig:
     return SuiteConfig.model_validate({"name": "genes", "sets": sets})
 
 
-def reading_frame(exons: list[tuple[int, int]], strand: str, contig: str) -> list[tuple[int, int]]:
+def _write_ecoli(data: Path, work: Path) -> dict[str, list[str]]:
+    """Write E. coli's contigs and their genes below ``work``; return each part's contigs."""
+    (genome,) = read_fasta(data / f"{ECOLI}.fna.gz")
+    features = list(read_features(data / f"{ECOLI}.gff.gz"))
+    pseudogenes = [(each.start, each.end) for each in features if each.kind == "pseudogene"]
+    contigs: dict[str, tuple[int, int]] = {}
+    names: dict[str, list[str]] = {}
+    for part, (start, end) in ecoli_parts(len(genome.sequence)).items():
+        own = {
+            f"{part}.{number}": piece
+            for number, piece in enumerate(pieces_between(start, end, pseudogenes))
+        }
+        contigs |= own
+        names[part] = list(own)
+    with replacing_file(work / "ecoli.fa") as aside:
+        write_fasta(
+            aside,
+            [Record(name, "", genome.sequence[slice(*piece)]) for name, piece in contigs.items()],
+        )
+    genes = (each for each in features if each.kind == "CDS")
+    _write_gff(work / "ecoli.gff3", [line for each in genes for line in _cut(each, contigs)])
+    return names
+
+
+def reading_frame(exons: Pieces, strand: str, contig: str) -> Pieces:
     """Return the pieces of the longest ATG-to-stop frame of spliced exons, stop included.
 
     Exons and pieces are [start, end) on the contig, from left to right; empty where there is no
@@ -108,7 +134,7 @@ def reading_frame(exons: list[tuple[int, int]], strand: str, contig: str) -> lis
         searched[first % 3] = len(letters) if frame is None else frame.end()
         if frame is not None:
             longest = max(longest, frame.span(), key=lambda span: span[1] - span[0])
-    pieces: list[tuple[int, int]] = []
+    pieces: Pieces = []
     for place in sorted(places[longest[0] : longest[1]]):
         if pieces and pieces[-1][1] == place:
             pieces[-1] = (pieces[-1][0], place + 1)
@@ -120,14 +146,14 @@ def reading_frame(exons: list[tuple[int, int]], strand: str, contig: str) -> lis
 def _yeast_coding(data: Path) -> Iterator[str]:
     """Give the coding pieces of every nuclear gene that codes for a protein."""
     contigs = {record.name: record.sequence for record in read_fasta(data / YEAST)}
-    transcripts: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
+    transcripts: dict[tuple[str, str, str], Pieces] = {}
     for feature in read_features(data / YEAST_GENES):
         if feature.attributes.get("gene_type") != ("protein_coding",) or feature.contig == "chrM":
             continue
         (transcript,) = feature.attributes["transcript_id"]
         key = (feature.contig.removeprefix("chr"), feature.strand, transcript)
         transcripts.setdefault(key, []).append((feature.start, feature.end))
-    genes: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
+    genes: dict[tuple[str, str, str], Pieces] = {}
     for (contig, strand, transcript), exons in transcripts.items():
         pieces = reading_frame(exons, strand, contigs[contig])
         gene = (contig, strand, _FURTHER.sub("", transcript))
@@ -142,9 +168,9 @@ def _bases(pieces: Iterable[tuple[int, int]]) -> int:
     return sum(end - start for start, end in pieces)
 
 
-def _cut(feature: Feature, parts: dict[str, tuple[int, int]]) -> Iterable[str]:
-    """Give the feature on each part that it reaches into, cut at the part's ends."""
-    for name, (first, last) in parts.items():
+def _cut(feature: Feature, contigs: dict[str, tuple[int, int]]) -> Iterable[str]:
+    """Give the feature on each contig that it reaches into, cut at the contig's ends."""
+    for name, (first, last) in contigs.items():
         start, end = max(feature.start, first), min(feature.end, last)
         if start < end:
             yield _line(name, start - first, end - first, feature.strand)

@@ -5,26 +5,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answering.genes import gene_suite, reading_frame
+from answering.genes import gene_suite, pieces_between, reading_frame
 from answering.page import page_text
 from answering.plan import (
+    FRESH,
+    FRESH_EXACT_K,
     GOALS,
     NOT_DNA,
     PLAN_PATH,
     PRETRAINED,
+    RECIPES,
     SETS,
     STARTS,
     Cell,
     all_cells,
     batch_for,
     epochs_for,
+    fresh_model,
     make_plan,
     patience_for,
     rate_for,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hyena_glt.config import DatasetConfig, load_recipe
+from hyena_glt.config import DatasetConfig, ModelConfig, load_recipe
 from hyena_glt.data.examples import open_dataset, prepare_dataset
+from hyena_glt.model import HyenaGLT
 from hyena_glt.suites import load_suite
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +58,22 @@ def test_every_set_of_the_plan_is_in_its_suite(suite: str) -> None:
     ("bases", "epochs"), [(100, 200), (1_500_000, 2), (3_300_000, 1), (90_000_000, 1)]
 )
 def test_a_run_reads_its_bases_in_whole_epochs(bases: int, epochs: int) -> None:
-    assert epochs_for(bases) == epochs
+    assert epochs_for(bases, "gue") == epochs
+
+
+def test_genes_are_read_longer_by_a_network_of_their_own() -> None:
+    assert [epochs_for(bases, "genes") for bases in (3_600_000, 10_000_000)] == [4, 1]
+    model = load_recipe(ROOT / RECIPES[FRESH]).model.model_dump(mode="json")
+    genes = fresh_model(model, "genes", 4)
+    (before,), (after,) = model["stages"], genes["stages"]
+    assert (before["encoder"], before["decoder"]) == ("S", "M")
+    assert after == before | {"encoder": "SM", "decoder": "MM"}
+    assert genes["mixers"]["M"] == model["mixers"]["M"] | {"width": 192, "group_size": 8}
+    assert genes["embed"] == model["embed"]
+    assert fresh_model(model, "gue", 1) == model
+    rare = fresh_model(model, "gue", 5)
+    assert rare == model | {"embed": model["embed"] | {"exact_k": FRESH_EXACT_K}}
+    assert HyenaGLT(ModelConfig.model_validate(genes), "dna") is not None
 
 
 def test_a_set_that_is_read_often_moves_slower() -> None:
@@ -105,7 +127,7 @@ def test_a_pretrained_network_answers_dna_alone() -> None:
         "other/bidirectional/tf_peaks",
     ]
     assert {f"{cell.kind}/{cell.what}" for cell in all_cells() if cell.start == "causal"} == {
-        *GOALS,
+        *(name for name in GOALS if not name.startswith("genes/")),
         "pretrain/",
         "zero_shot/brca1",
     }
@@ -225,6 +247,21 @@ def test_a_gene_codes_by_its_longest_frame(
     assert reading_frame(exons, strand, contig) == pieces
 
 
+@given(
+    st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), max_size=5),
+)
+def test_pieces_hold_every_base_that_is_not_left_out(
+    part: list[int], widths: list[tuple[int, int]]
+) -> None:
+    left_out = [(first, first + width) for first, width in widths]
+    pieces = pieces_between(*part, left_out)
+    hidden = {base for first, last in left_out for base in range(first, last)}
+    kept = [base for first, last in pieces for base in range(first, last)]
+    assert kept == [base for base in range(*part) if base not in hidden]
+    assert all(first < last for first, last in pieces)
+
+
 def test_genes_are_cut_at_the_ends_of_parts(tmp_path: Path) -> None:
     """A contig of 400 kb: train ends 10 kb before 320 kb, test begins at 360 kb."""
     data = tmp_path / "data"
@@ -238,6 +275,8 @@ def test_genes_are_cut_at_the_ends_of_parts(tmp_path: Path) -> None:
         "c\tx\tCDS\t9901\t10030\t.\t+\t0\tID=a\n"
         "c\tx\tCDS\t15001\t15100\t.\t-\t0\tID=e\n"
         "c\tx\tgene\t20001\t20100\t.\t+\t.\tID=b\n"
+        "c\tx\tpseudogene\t15081\t15200\t.\t-\t.\tID=f\n"
+        "c\tx\tpseudogene\t319901\t320400\t.\t-\t.\tID=g\n"
         "c\tx\tCDS\t359901\t360070\t.\t-\t0\tID=c\n"
         "c\tx\tCDS\t330001\t330009\t.\t-\t0\tID=d\n"
     )
@@ -263,12 +302,13 @@ def test_genes_are_cut_at_the_ends_of_parts(tmp_path: Path) -> None:
     prepare_dataset(config, tmp_path / "set")
     parts = open_dataset(tmp_path / "set").manifest.parts
     assert {name: about.bases for name, about in parts.items()} == {
-        "train": 300_000,
-        "validation": 30_000,
+        "train": 300_000 - 120,
+        "validation": 30_000 - 400,
         "test": 40_000,
     }
     assert {name: about.classes for name, about in parts.items()} == {
-        "train": {"background": 300_000 - 130, "coding+": 30, "coding-": 100},
-        "validation": {"background": 30_000 - 9, "coding+": 0, "coding-": 9},
+        # Of the gene at 15001 to 15100, 20 bp are a pseudogene's too.
+        "train": {"background": 300_000 - 120 - 110, "coding+": 30, "coding-": 80},
+        "validation": {"background": 30_000 - 400 - 9, "coding+": 0, "coding-": 9},
         "test": {"background": 40_000 - 70, "coding+": 0, "coding-": 70},
     }
