@@ -50,9 +50,8 @@ BASES_A_BATCH = 4096  # where bases are labelled
 # .820 in this one (AUROC of background .916 and .917), in four epochs of windows of 4 kb .872
 # (.941; .965 without pseudogenes, which annotation calls background and which often look coding).
 BASES_A_RUN_OF_SUITE = {"genes": 14_500_000}
-FRESH_SHAPE_OF_SUITE = {
-    "genes": {"encoder": "SM", "decoder": "MM", "M": {"width": 192, "group_size": 8}}
-}
+FRESH_STAGE_OF_SUITE = {"genes": {"encoder": "SM", "decoder": "MM"}}
+FRESH_MEDIUM_OF_SUITE = {"genes": {"width": 192, "group_size": 8}}
 TUNING_OF_SUITE = {"genes": {"augment.reverse_complement": 0.5, "train.lr": 1.5e-3}}
 GENES = f"windows of {WINDOW_BP} bp, without pseudogenes of E. coli"
 # Suites of hyena-glt, and their sets whose files the data folder has. coding_ecoli, whose test
@@ -185,7 +184,8 @@ def make_plan() -> dict[str, Any]:
         "fresh_exact_k": FRESH_EXACT_K,
         "bases_a_batch": BASES_A_BATCH,
         "bases_a_run_of_suite": BASES_A_RUN_OF_SUITE,
-        "fresh_shape_of_suite": FRESH_SHAPE_OF_SUITE,
+        "fresh_stage_of_suite": FRESH_STAGE_OF_SUITE,
+        "fresh_medium_of_suite": FRESH_MEDIUM_OF_SUITE,
         "tuning_of_suite": TUNING_OF_SUITE,
         "genes": GENES,
         "goals": GOALS,
@@ -210,12 +210,12 @@ def epochs_for(training_bases: int, suite: str = "") -> int:
 
 def fresh_model(model: dict[str, Any], suite: str, epochs: int) -> dict[str, Any]:
     """Return the config of a suite's fresh network, from that of FRESH."""
-    shape = dict(FRESH_SHAPE_OF_SUITE.get(suite, {}))
-    medium = shape.pop("M", {})
+    (stage,), mixers = model["stages"], model["mixers"]
+    medium = {**mixers["M"], **FRESH_MEDIUM_OF_SUITE.get(suite, {})}
     changed = {
         **model,
-        "stages": [{**model["stages"][0], **shape}],
-        "mixers": {**model["mixers"], "M": {**model["mixers"]["M"], **medium}},
+        "stages": [{**stage, **FRESH_STAGE_OF_SUITE.get(suite, {})}],
+        "mixers": {**mixers, "M": medium},
     }
     if epochs >= OFTEN:
         changed["embed"] = {**model["embed"], "exact_k": FRESH_EXACT_K}
