@@ -138,7 +138,7 @@ def test_a_signal_in_training_ends_with_its_code_and_no_traceback(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
         # A shell lets its background jobs, and so these tests, ignore SIGINT.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
@@ -146,7 +146,11 @@ def test_a_signal_in_training_ends_with_its_code_and_no_traceback(
         while not (out / "checkpoint").exists():
             assert process.poll() is None, process.stderr and process.stderr.read()
         process.send_signal(number)
-        _, errors = process.communicate(timeout=120)
+        try:
+            _, errors = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # it says where it stands
+            pytest.fail(f"goes on after the signal: {process.communicate()[1]}")
     finally:
         process.kill()
     assert process.returncode == code, errors
