@@ -1,11 +1,11 @@
 """Coding sequence, a class for each base and strand, on parts of genomes that nothing else reads.
 
 E. coli is one contig: its parts, those of a split by fraction, are cut apart into contigs of a
-genome of their own, 10 kb between parts. Pseudogenes, which the annotation gives no coding sequence
-though many still look it, are neither coding nor background: they are left out, and the contigs end
-there. Of yeast chrXIV validates and chrXV tests; its annotation
-has exons alone, UTRs and unspliced forms of spliced genes among them, so that a gene's coding bases
-are those of the longest open reading frame of its transcripts, spliced.
+genome of their own, 10 kb between parts. Pseudogenes are neither coding nor background, which many
+look like still: but for genes that lie within them they are left out, and contigs end there; so is
+what is shorter than MIN_BP between two of them. Of yeast chrXIV validates and chrXV tests; its
+annotation has exons alone, UTRs and unspliced forms of spliced genes among them, so that a gene's
+coding bases are those of the longest open reading frame of its transcripts, spliced.
 """
 
 import re
@@ -21,6 +21,7 @@ YEAST = "yeast_r64/Saccharomyces_cerevisiae.R64-1-1.dna.toplevel.fa.gz"
 YEAST_GENES = "yeast_r64/sacCer3_ares_v15.gtf.gz"
 FILES = (f"{ECOLI}.fna.gz", f"{ECOLI}.gff.gz", YEAST, YEAST_GENES)
 GUARD_BP = 10_000
+MIN_BP = 100  # where bases are labelled a contig may be a training step of its own
 WINDOW_BP = 4000
 Pieces = list[tuple[int, int]]  # [start, end), 0-based
 _PARTNER = str.maketrans("ACGT", "TGCA")
@@ -94,13 +95,20 @@ def _write_ecoli(data: Path, work: Path) -> dict[str, list[str]]:
     """Write E. coli's contigs and their genes below ``work``; return each part's contigs."""
     (genome,) = read_fasta(data / f"{ECOLI}.fna.gz")
     features = list(read_features(data / f"{ECOLI}.gff.gz"))
-    pseudogenes = [(each.start, each.end) for each in features if each.kind == "pseudogene"]
+    # What is left of a pseudogene's own coding sequence has the attribute; an insertion's has not.
+    genes = [each for each in features if each.kind == "CDS" and "pseudo" not in each.attributes]
+    coding = [(each.start, each.end) for each in genes]
+    left_out: Pieces = []
+    for each in features:
+        if each.kind == "pseudogene":
+            left_out += pieces_between(each.start, each.end, coding)
     contigs: dict[str, tuple[int, int]] = {}
     names: dict[str, list[str]] = {}
     for part, (start, end) in ecoli_parts(len(genome.sequence)).items():
         own = {
             f"{part}.{number}": piece
-            for number, piece in enumerate(pieces_between(start, end, pseudogenes))
+            for number, piece in enumerate(pieces_between(start, end, left_out))
+            if piece[1] - piece[0] >= MIN_BP
         }
         contigs |= own
         names[part] = list(own)
@@ -109,7 +117,6 @@ def _write_ecoli(data: Path, work: Path) -> dict[str, list[str]]:
             aside,
             [Record(name, "", genome.sequence[slice(*piece)]) for name, piece in contigs.items()],
         )
-    genes = (each for each in features if each.kind == "CDS")
     _write_gff(work / "ecoli.gff3", [line for each in genes for line in _cut(each, contigs)])
     return names
 

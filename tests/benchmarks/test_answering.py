@@ -277,6 +277,11 @@ def test_genes_are_cut_at_the_ends_of_parts(tmp_path: Path) -> None:
         "c\tx\tCDS\t15001\t15100\t.\t-\t0\tID=e\n"
         "c\tx\tgene\t20001\t20100\t.\t+\t.\tID=b\n"
         "c\tx\tpseudogene\t15081\t15200\t.\t-\t.\tID=f\n"
+        # Its own remnant has no coding sequence, an insertion in it has; 50 bp between two are few.
+        "c\tx\tCDS\t40001\t40100\t.\t+\t.\tID=p;pseudo=true\n"
+        "c\tx\tpseudogene\t40001\t41000\t.\t+\t.\tID=h\n"
+        "c\tx\tCDS\t40301\t40450\t.\t+\t.\tID=i\n"
+        "c\tx\tpseudogene\t41051\t41200\t.\t+\t.\tID=j\n"
         "c\tx\tpseudogene\t319901\t320400\t.\t-\t.\tID=g\n"
         "c\tx\tCDS\t359901\t360070\t.\t-\t0\tID=c\n"
         "c\tx\tCDS\t330001\t330009\t.\t-\t0\tID=d\n"
@@ -303,13 +308,13 @@ def test_genes_are_cut_at_the_ends_of_parts(tmp_path: Path) -> None:
     prepare_dataset(config, tmp_path / "set")
     parts = open_dataset(tmp_path / "set").manifest.parts
     assert {name: about.bases for name, about in parts.items()} == {
-        "train": 300_000 - 120,
+        "train": 300_000 - 100 - 850 - 50 - 150,
         "validation": 30_000 - 400,
         "test": 40_000,
     }
     assert {name: about.classes for name, about in parts.items()} == {
-        # Of the gene at 15001 to 15100, 20 bp are a pseudogene's too.
-        "train": {"background": 300_000 - 120 - 110, "coding+": 30, "coding-": 80},
+        # Of the pseudogene at 15081 to 15200, 20 bp are a gene's too.
+        "train": {"background": 300_000 - 1150 - 280, "coding+": 180, "coding-": 100},
         "validation": {"background": 30_000 - 400 - 9, "coding+": 0, "coding-": 9},
         "test": {"background": 40_000 - 70, "coding+": 0, "coding-": 70},
     }

@@ -746,7 +746,17 @@ def _same_end(one: Path, other: Path) -> None:
                 "train": {"optimiser": "muon"},
                 "tuning": {"kind": "full", "freeze": ["hierarchy"]},
             },
-            "optimiser=muon has no effect: tuning.freeze keeps every matrix",
+            "optimiser=muon has no effect: tuning lets no matrix of the network move",
+        ),
+        (
+            {
+                "train": {"optimiser": "muon"},
+                "tuning": {
+                    "kind": "full",
+                    "unfreeze": {"steps": [{"epoch": 2, "parts": ["embed"]}]},
+                },
+            },
+            "optimiser=muon has no effect: tuning lets no matrix of the network move",
         ),
     ],
 )

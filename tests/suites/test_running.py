@@ -114,7 +114,7 @@ def test_an_optimiser_for_our_matrices_leaves_floors_as_they_are(
 ) -> None:
     """Their networks hold no hierarchy, and are trained as they always are."""
     found = []
-    for overrides in (TINY, (*TINY, "train.optimiser=muon")):
+    for overrides in (TINY, (*TINY, "train.optimiser=muon", "train.muon_lr=0.01")):
         asked = options(tmp_path, contenders=["ours", "cnn"], only="motif", overrides=overrides)
         results, _ = told_of(suite, asked)
         found.append({cell.contender: cell.validation["loss"] for cell in results.cells})

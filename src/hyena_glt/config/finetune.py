@@ -72,8 +72,9 @@ class FullTuningConfig(Config):
         None,
         gt=0,
         lt=1,
-        description="train.lr is multiplied by it once for each layer from the head down: the last "
-        "block moves at lr * layer_decay, the embedding slowest (default: all at lr)",
+        description="train.lr and train.muon_lr are multiplied by it once for each layer from the "
+        "head down: the last block moves at lr * layer_decay, the embedding slowest (default: all "
+        "at the same)",
     )
     unfreeze: UnfreezeConfig | None = Field(
         None, description="gradual unfreezing (default: all moves from the first epoch)"
@@ -184,7 +185,7 @@ class FinetuneTrainConfig(Config):
     lr: float = Field(3e-4, gt=0, description="peak rate of AdamW for the network")
     muon_lr: float = Field(0.02, gt=0, description=MUON_LR)
     head_lr: float = Field(1e-3, gt=0, description="peak rate of the head")
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(0.01, ge=0, description="of matrices only; times their rate")
     warmup_fraction: float = Field(0.1, ge=0, lt=1)
     clip_norm: float | None = Field(1.0, gt=0)
     metric: str = Field("loss", description="what chooses the best epoch, measured on validation")

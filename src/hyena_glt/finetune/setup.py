@@ -41,6 +41,7 @@ from hyena_glt.io import replacing_file
 from hyena_glt.model import HyenaGLT, TaskNetwork
 from hyena_glt.objective.tasks import balanced_positive_weights, weights_of_classes
 from hyena_glt.tokenize import alphabet
+from hyena_glt.train.engine import LOWER_RATES
 
 
 def check_fit(recipe: FinetuneRecipe, dataset: Dataset) -> None:
@@ -219,7 +220,7 @@ def check_answers(answers: Answers) -> None:
     if not all(np.isfinite(row).all() for row in answers.values):
         raise TrainingError(
             "validation: the network's answers aren't finite numbers; the checkpoint saved before "
-            "holds no trace of it. Start again with a lower train.lr and train.head_lr"
+            f"holds no trace of it. {LOWER_RATES}"
         )
 
 

@@ -55,6 +55,7 @@ _FILES = {
 # Settings that nothing is checked against the data for: all values are alike before a step.
 _OF_STEPS_ALONE = (
     "lr",
+    "muon_lr",
     "head_lr",
     "weight_decay",
     "warmup_fraction",

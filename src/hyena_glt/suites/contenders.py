@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hyena_glt.checkpoint.tasks import build_task_network, load_task_checkpoint
-from hyena_glt.config import FinetuneRecipe
+from hyena_glt.config import FinetuneRecipe, FinetuneTrainConfig
 from hyena_glt.config.finetune import FullTuningConfig
 from hyena_glt.data.examples import Dataset
 from hyena_glt.data.examples.loader import ExampleLoader, evaluation_loader
@@ -101,8 +101,10 @@ def _floor(
 ) -> Outcome:
     """Train a floor as `finetune` trains ours."""
     manifest, names = dataset.manifest, answer_names(dataset)
-    rates = {"lr": FLOOR_LR, "head_lr": FLOOR_LR}
-    train = recipe.train.model_copy(update={**rates, "optimiser": "adamw"})  # none is a hierarchy
+    # None is a hierarchy, whose matrices Muon moves.
+    fields = FinetuneTrainConfig.model_fields
+    adamw = {name: fields[name].default for name in ("optimiser", "muon_lr")}
+    train = recipe.train.model_copy(update={"lr": FLOOR_LR, "head_lr": FLOOR_LR, **adamw})
     recipe = recipe.model_copy(update={"train": train, "tuning": FullTuningConfig(kind="full")})
     letters = alphabet(manifest.config.modality)
     rows, held = dataset.part("train"), held_rows(recipe, dataset)

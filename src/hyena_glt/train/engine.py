@@ -15,6 +15,12 @@ from hyena_glt.errors import HyenaGLTError, StorageError, TrainingError
 from hyena_glt.train.run import Device, quiet_engine
 from hyena_glt.train.saving import FolderIO, newest_resume_folder
 
+# What to do where numbers aren't finite any more.
+LOWER_RATES = (
+    "Start again with lower rates: train.head_lr, train.lr and, where Muon moves matrices, "
+    "train.muon_lr"
+)
+
 
 class EpochModule(LightningModule):
     """What is told which batch is at hand, and clips gradients by itself.
@@ -99,6 +105,5 @@ def check_weights(module: nn.Module, epoch: int) -> None:
         if parameter.requires_grad and not bool(parameter.isfinite().all()):
             raise TrainingError(
                 f"epoch {epoch}: its steps have left {name} with numbers that aren't finite; the "
-                "checkpoint saved before holds no trace of it. Start again with a lower train.lr "
-                "and train.head_lr"
+                f"checkpoint saved before holds no trace of it. {LOWER_RATES}"
             )

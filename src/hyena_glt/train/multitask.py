@@ -24,7 +24,7 @@ from hyena_glt.objective.balance import (
     gradient_norms,
 )
 from hyena_glt.train.best import is_lower_better
-from hyena_glt.train.engine import EpochModule
+from hyena_glt.train.engine import LOWER_RATES, EpochModule
 from hyena_glt.train.epochs import Epochs, run_epochs
 from hyena_glt.train.optimiser import warm_cosine
 from hyena_glt.train.run import Device
@@ -271,8 +271,7 @@ class MultitaskModule(EpochModule):
             if not math.isfinite(mean):
                 raise TrainingError(
                     f"epoch {self.epoch}, step {self.step}: the loss of {name} is "
-                    f"{mean}; the checkpoints saved before hold no trace of it. Start again with a "
-                    "lower train.lr and train.head_lr"
+                    f"{mean}; the checkpoints saved before hold no trace of it. {LOWER_RATES}"
                 )
             self.log(f"loss_{name}", mean)
         numbers = [self.networks.tasks.index(name) for name in batch]

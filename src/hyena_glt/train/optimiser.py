@@ -49,7 +49,10 @@ def build_muon(groups: Groups) -> Muon:
 
 
 class Joined(torch.optim.Optimizer):
-    """Optimisers that step as one, for an engine that takes one; groups are theirs, in order."""
+    """Optimisers that step as one, for an engine that takes one.
+
+    Groups are theirs, in order; one that is added later would be of none of them.
+    """
 
     def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
         self.parts = tuple(parts)

@@ -15,7 +15,7 @@ from hyena_glt.errors import RecipeError, TrainingError
 from hyena_glt.model import TaskNetwork
 from hyena_glt.objective.tasks import TaskLoss, task_loss
 from hyena_glt.train.best import is_lower_better
-from hyena_glt.train.engine import EpochModule
+from hyena_glt.train.engine import LOWER_RATES, EpochModule
 from hyena_glt.train.epochs import Epochs, run_epochs
 from hyena_glt.train.optimiser import warm_cosine
 from hyena_glt.train.run import Device
@@ -109,8 +109,7 @@ class TaskModule(EpochModule):
         if not math.isfinite(mean.item()):
             raise TrainingError(
                 f"epoch {self.epoch}, step {self.step}: the loss is {mean.item()}; "
-                "the checkpoint saved before holds no trace of it. Start again with a lower "
-                "train.lr and train.head_lr"
+                f"the checkpoint saved before holds no trace of it. {LOWER_RATES}"
             )
         self.log("loss", mean.detach(), prog_bar=True)
         self.log("epoch", float(self.epoch))

@@ -84,8 +84,8 @@ def prepare_tuning(
         matrix.requires_grad for matrix in parameter_groups(network.network)[0]
     ):
         raise RecipeError(
-            "train.optimiser=muon has no effect: tuning.freeze keeps every matrix of the network "
-            "as it is; use train.optimiser=adamw, or freeze less"
+            "train.optimiser=muon has no effect: tuning lets no matrix of the network move, by "
+            "what it freezes and never frees; use train.optimiser=adamw, or let more move"
         )
     return unfreezing
 
@@ -226,12 +226,13 @@ def optimiser_groups(
     muon: Groups = []
     for layer, share in enumerate(shares):
         own = [p for name, p in moving.items() if layers[name] == layer]
-        decaying = [p for p in own if id(p) in matrices - of_muon]
+        decaying = [p for p in own if id(p) in matrices]
         others = [p for p in own if id(p) not in matrices]
+        orthogonalised = [p for p in decaying if id(p) in of_muon]
+        decaying = [p for p in decaying if id(p) not in of_muon]
         adamw += _group(decaying, config.lr * share, config.weight_decay)
         adamw += _group(others, config.lr * share, 0.0)
-        own = [p for p in own if id(p) in of_muon]
-        muon += _group(own, config.muon_lr * share, config.weight_decay)
+        muon += _group(orthogonalised, config.muon_lr * share, config.weight_decay)
     return adamw + _group([*network.head.parameters()], config.head_lr, 0.0), muon
 
 
