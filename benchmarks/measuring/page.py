@@ -129,8 +129,9 @@ def _plotted(name: str, title: str, found: Found) -> list[str]:
     panels = plots.panels_of(name, dict(found))
     labels = list(dict.fromkeys(label for panel in panels for label in panel.lines))
     rows = [[label, *(_slope(panel.lines.get(label, [])) for panel in panels)] for label in labels]
+    from_zero = "".join(f", {panel.title} from zero" for panel in panels if panel.from_zero)
     return [
-        f"![{title}: against length]({name}.png)",
+        f"![{title}: against length, on logarithmic axes{from_zero}]({name}.png)",
         "Slopes of the straight lines through these points, log value against log length: 0 is "
         "flat, 1 is linear.",
         table(["", *(f"{panel.title}: {panel.y}" for panel in panels)], rows),

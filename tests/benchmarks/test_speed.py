@@ -321,7 +321,7 @@ def test_sections_show_speed_memory_ratios_and_slopes() -> None:
         "| exact | 200.0 | 5.0 | 8,192 | 500 | 1.4000 |",
         "| transformer | 1.9300 | 3e-3 | 1e-3: 1.9400, 3e-3: 1.9300 | -0.0010 |",
         "- GEMM peak, bf16, 2 threads: 600 GFLOP/s, the median of 7 measurements (600 to 600).",
-        "![Training steps: against length](train_step.png)",
+        "![Training steps: against length, on logarithmic axes](train_step.png)",
     ):
         assert line in text.splitlines(), line
     beside = "Patching (1 thread); Entropy models (1 thread); Patches (1 thread)"
