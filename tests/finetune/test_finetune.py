@@ -334,7 +334,7 @@ def test_an_epoch_that_diverges_in_its_last_step_is_never_kept(
 ) -> None:
     rate = {**ONE_STEP, "lr": 1e20, "head_lr": 1e20}  # finite weights, and answers that aren't
     recipe = finetune_recipe_from(recipe_data(classes, CLASSIFY, **rate), "test")
-    with pytest.raises(TrainingError, match=r"validation: .*answers aren't finite .*lower train"):
+    with pytest.raises(TrainingError, match=r"validation: .*answers aren't finite .*lower rates"):
         finetune(recipe, tmp_path / "answers")
     real = tasks.loss_of
 

@@ -1,12 +1,17 @@
 """How fast parameters move, and which decay."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from properties.tiny import Case, build
 
-from hyena_glt.config import TrainConfig
+from hyena_glt.config import Recipe, TrainConfig
+from hyena_glt.train import train
+from hyena_glt.train.muon import Muon
 from hyena_glt.train.optimiser import build_optimisers, parameter_groups, rate_at
 
 
@@ -79,6 +84,34 @@ def test_a_step_without_gradient_shrinks_what_decays_and_leaves_the_rest(optimis
         torch.testing.assert_close(parameter.detach(), old * (1 - rate * 0.5))
     for parameter, old in zip(others, before[len(matrices) :], strict=True):
         assert torch.equal(parameter, old)
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_each_step_is_taken_at_its_share_of_the_rates_asked_for(
+    tiny: Callable[..., Recipe],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    optimiser: str,
+) -> None:
+    rates = ["train.lr=0.004"] if optimiser == "adamw" else ["train.lr=0.004", "train.muon_lr=0.03"]
+    recipe = tiny(f"train.optimiser={optimiser}", *rates, "train.warmup_fraction=0.25")
+    taken: dict[str, list[float]] = {}
+    for kind in (torch.optim.AdamW, Muon):
+
+        def step(self: Any, *rest: Any, real: Any = kind.step, **more: Any) -> Any:
+            for group in self.param_groups:
+                taken.setdefault(type(self).__name__, []).append(group["lr"])
+            return real(self, *rest, **more)
+
+        monkeypatch.setattr(kind, "step", step)
+    steps = train(recipe, tmp_path / "run").steps
+    shares = [rate_at(recipe.train, steps)(number) for number in range(steps)]
+    assert len(set(shares)) > 3
+    adamw = [0.004 * share for share in shares for _ in range(2 if optimiser == "adamw" else 1)]
+    expected = {"AdamW": pytest.approx(adamw)}
+    if optimiser == "muon":
+        expected["Muon"] = pytest.approx([0.03 * share for share in shares])
+    assert taken == expected
 
 
 def test_every_parameter_is_in_one_group_of_one_optimiser() -> None:

@@ -183,7 +183,12 @@ class FinetuneTrainConfig(Config):
     batch_examples: int = Field(32, ge=1)
     optimiser: Optimiser = Field("adamw", description=OPTIMISERS)
     lr: float = Field(3e-4, gt=0, description="peak rate of AdamW for the network")
-    muon_lr: float = Field(0.02, gt=0, description=MUON_LR)
+    muon_lr: float = Field(
+        0.02,
+        gt=0,
+        description=f"{MUON_LR}; the default is for a fresh network, and makes a pretrained one "
+        "forget",
+    )
     head_lr: float = Field(1e-3, gt=0, description="peak rate of the head")
     weight_decay: float = Field(0.01, ge=0, description="of matrices only; times their rate")
     warmup_fraction: float = Field(0.1, ge=0, lt=1)

@@ -11,6 +11,7 @@ from hyena_glt.config import TrainConfig
 from hyena_glt.model import HyenaGLT
 from hyena_glt.train.muon import Muon
 
+MUON_MOMENTUM = 0.95  # Jordan et al. 2024
 Groups = list[dict[str, Any]]  # of an optimiser: params, lr, weight_decay
 
 
@@ -35,17 +36,14 @@ def build_optimisers(network: HyenaGLT, config: TrainConfig) -> list[torch.optim
     matrices, others = parameter_groups(network)
     groups = [{"params": others, "weight_decay": 0.0}]
     if config.optimiser == "muon":
-        decay = config.weight_decay
-        muon = build_muon([{"params": matrices, "lr": config.muon_lr, "weight_decay": decay}])
+        # Its decay is lr * weight_decay, as AdamW's.
+        muon = Muon(
+            matrices, lr=config.muon_lr, weight_decay=config.weight_decay, momentum=MUON_MOMENTUM
+        )
         rest = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
         return [rest, muon]
     groups.append({"params": matrices, "weight_decay": config.weight_decay})
     return [torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)]
-
-
-def build_muon(groups: Groups) -> Muon:
-    """Return Muon with the momentum of Jordan et al. 2024; it decays by lr * weight_decay."""
-    return Muon(groups, momentum=0.95)
 
 
 class Joined(torch.optim.Optimizer):
@@ -109,7 +107,7 @@ def warm_cosine(adamw: Groups, muon: Groups, warmup_fraction: float, steps: int)
     """
     optimiser: torch.optim.Optimizer = torch.optim.AdamW(adamw, fused=True)
     if muon:
-        optimiser = Joined([optimiser, build_muon(muon)])
+        optimiser = Joined([optimiser, Muon(muon, momentum=MUON_MOMENTUM)])
     warmup = math.ceil(warmup_fraction * steps)
 
     def share(step: int) -> float:
