@@ -32,6 +32,7 @@ from hypothesis import strategies as st
 from hyena_glt.config import DatasetConfig, ModelConfig, load_recipe
 from hyena_glt.data.examples import open_dataset, prepare_dataset
 from hyena_glt.model import HyenaGLT
+from hyena_glt.model.account import count_parameters
 from hyena_glt.suites import load_suite
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +74,10 @@ def test_genes_are_read_longer_by_a_network_of_their_own() -> None:
     assert fresh_model(model, "gue", 1) == model
     rare = fresh_model(model, "gue", 5)
     assert rare == model | {"embed": model["embed"] | {"exact_k": FRESH_EXACT_K}}
-    assert HyenaGLT(ModelConfig.model_validate(genes), "dna") is not None
+    count = count_parameters(HyenaGLT(ModelConfig.model_validate(genes), "dna"))
+    assert (
+        597_880 < count.total <= 4_000_000
+    )  # more than FRESH has, and the most that the goal allows
 
 
 def test_a_set_that_is_read_often_moves_slower() -> None:
