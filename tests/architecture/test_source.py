@@ -86,6 +86,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@pytest.mark.slow
 def test_nothing_is_ever_unpickled() -> None:
     forbidden = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
     for path, tree in TREES.items():
@@ -146,6 +147,7 @@ def test_every_setting_of_a_recipe_is_read_somewhere() -> None:
         assert not unread, f"{config.__name__}: nothing reads {', '.join(sorted(unread))}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ["config", "io", "tokenize", "errors"])
 def test_rooms_that_need_no_torch_load_none(room: str) -> None:
     code = f"import sys, hyena_glt.{room}; sys.exit('torch' in sys.modules)"

@@ -251,6 +251,7 @@ def test_a_gene_codes_by_its_longest_frame(
     assert reading_frame(exons, strand, contig) == pieces
 
 
+@pytest.mark.slow
 @given(
     st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted),
     st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), max_size=5),

@@ -98,6 +98,7 @@ def test_every_limit_counts(peak_bytes: int, speed: int, of_step: float, holds: 
     assert passed(found) is holds
 
 
+@pytest.mark.slow
 def test_a_step_is_held_against_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_pipeline, "STEPS", 3)
     monkeypatch.setitem(input_pipeline.CASES, "100_bp", Case(100, 200, 8, 1, None))

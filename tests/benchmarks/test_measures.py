@@ -76,6 +76,7 @@ def test_states_after_a_prompt_in_pieces_are_those_of_one_pass(
     assert (after - whole[ends]).abs().max() <= LOGITS_FP32
 
 
+@pytest.mark.slow
 def test_both_decoders_give_what_one_pass_gives(patched: HyenaGLT) -> None:
     transformer = build_contender("transformer", 1).eval()
     assert isinstance(transformer, Transformer)

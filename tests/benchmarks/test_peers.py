@@ -94,6 +94,7 @@ def test_a_row_longer_than_the_filter_is_refused() -> None:
         live("hyena2", longest=74)(random_rows(1, LENGTH)[0])
 
 
+@pytest.mark.slow
 def test_steps_with_a_cache_give_what_one_pass_gives() -> None:
     network = live("transformer")
     assert isinstance(network, Transformer)
@@ -122,6 +123,7 @@ def test_no_mask_is_made_for_whole_rows(monkeypatch: pytest.MonkeyPatch) -> None
     assert masks == [(None, True)] * 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONTENDERS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_step_moves_every_weight(name: str, precision: str) -> None:

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from patching.running import launcher, run_side_by_side
 
 COUNTING = """
@@ -19,6 +20,7 @@ raise SystemExit(3 if name == "b" else 0)
 """
 
 
+@pytest.mark.slow
 def test_each_cell_has_its_own_status_and_no_more_run_than_asked(tmp_path: Path) -> None:
     def launch(name: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen([sys.executable, "-c", COUNTING, str(tmp_path), name])
@@ -28,6 +30,7 @@ def test_each_cell_has_its_own_status_and_no_more_run_than_asked(tmp_path: Path)
     assert max(beside) == 2
 
 
+@pytest.mark.slow
 def test_when_time_is_up_cells_are_asked_to_stop_and_none_begins() -> None:
     def launch(name: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])

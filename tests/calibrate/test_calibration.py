@@ -88,6 +88,7 @@ def prepared(wanted: Recipe, cache: Path) -> tuple[Prepared, HyenaGLT]:
     return found, network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("patch", "overrides"),
     [
@@ -125,6 +126,7 @@ def test_patches_have_the_wanted_mean_where_nothing_was_counted(
     assert below[1] < calibration.mean_bp < above[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["entropy", "budget"])
 def test_a_run_of_unknown_bases_moves_no_number(kind: str, bases: str, tmp_path: Path) -> None:
     path = tmp_path / "genome.fa"
@@ -137,6 +139,7 @@ def test_a_run_of_unknown_bases_moves_no_number(kind: str, bases: str, tmp_path:
     assert mean_patch_bp(emission) == pytest.approx(5, rel=0.1)  # of 2,000 bases
 
 
+@pytest.mark.slow
 def test_an_inner_stage_is_calibrated_inside_the_outer_one(tmp_path: Path) -> None:
     wanted = load_recipe(
         RECIPES / "two-stage.yaml",
@@ -165,12 +168,14 @@ def test_byte_pairs_are_joined_until_tokens_are_as_long_as_asked(tmp_path: Path)
     assert found.calibrations[0].mean_bp == pytest.approx(3, rel=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_a_mean_that_no_number_gives_is_an_error_that_names_the_nearest(tmp_path: Path) -> None:
     wanted = recipe("{kind: entropy, mean_bp: 4}", "model.entropy={kind: kmer, k: 1}")
     with pytest.raises(CalibrationError, match=r"no threshold_bits gives .* 4 bp .* nearest are"):
         prepared(wanted, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_rule_inside_learned_patches_cannot_be_calibrated(tmp_path: Path) -> None:
     wanted = load_recipe(
         RECIPES / "two-stage.yaml",
@@ -185,6 +190,7 @@ def test_a_rule_inside_learned_patches_cannot_be_calibrated(tmp_path: Path) -> N
         prepared(wanted, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_callers_random_numbers_are_left_alone(tmp_path: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)
@@ -194,6 +200,7 @@ def test_the_callers_random_numbers_are_left_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.rand(2), expected)
 
 
+@pytest.mark.slow
 def test_what_was_found_stands_in_the_runs_folder_and_is_found_once(
     genome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,12 +253,10 @@ RUNS: dict[str, tuple[str, ...]] = {
     "learned": (patched("{kind: learned, mean_bp: 4}"),),
     "entropy in syncmer": (TWO_STAGES, TABLE),
 }
-FAST = {"entropy_jump on conv", "budget on kmer", "track", "bpe", "learned", "entropy in syncmer"}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in RUNS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
 @torch.no_grad()
 def test_a_checkpoint_of_one_command_closes_every_patch_of_the_run_that_wrote_it(
     name: str, genome: str, track: str, tmp_path: Path
@@ -284,6 +289,7 @@ def test_a_checkpoint_of_one_command_closes_every_patch_of_the_run_that_wrote_it
         assert len(one.mask[0].nonzero()[:, 0].diff().unique()) > 2, "a limit closes all patches"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_takes_another_rule_of_the_same_contract(genome: str, tmp_path: Path) -> None:
     short = (genome, "train.bases=2048", "train.validation_bases=1000")
     wanted = recipe("{kind: fixed, size_bp: 6}", *short)
@@ -303,6 +309,7 @@ def test_a_checkpoint_takes_another_rule_of_the_same_contract(genome: str, tmp_p
         repatched(checkpoint, ["model.stages.0.patch={kind: learned}"])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_takes_patches_of_a_track_and_gives_them_back(
     genome: str, track: str, tmp_path: Path
 ) -> None:
@@ -345,6 +352,7 @@ def test_a_checkpoint_whose_genome_has_changed_is_not_calibrated_anew(
         repatched(checkpoint, ["model.stages.0.patch={kind: budget}", ENTROPY])
 
 
+@pytest.mark.slow
 def test_a_rule_with_its_number_keeps_the_entropy_model_and_needs_no_genome(
     genome: str, tmp_path: Path
 ) -> None:

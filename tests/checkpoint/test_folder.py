@@ -77,6 +77,7 @@ def test_a_flipped_bit_anywhere_is_an_error_that_names_the_file(folder: Path, na
     load_checkpoint(folder)
 
 
+@pytest.mark.slow
 def test_every_byte_of_the_manifest_counts(folder: Path) -> None:
     manifest = folder / "manifest.json"
     content = manifest.read_bytes()

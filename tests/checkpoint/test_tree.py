@@ -75,6 +75,7 @@ def round_trip(tree: Any) -> Any:
         return load_tree(Path(folder) / "state")
 
 
+@pytest.mark.slow
 @given(tree=TREES)
 def test_any_tree_comes_back(tree: Any) -> None:
     assert same(round_trip(tree), tree)

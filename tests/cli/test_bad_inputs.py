@@ -117,6 +117,7 @@ def test_there_are_many_and_each_has_a_name() -> None:
     assert len({case[0] for case in CASES}) == len(CASES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "content", "command", "words"), CASES, ids=[c[0] for c in CASES])
 def test_a_bad_input_is_refused_by_name_and_nothing_is_written(
     run: Run,

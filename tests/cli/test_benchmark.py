@@ -50,6 +50,7 @@ def suite(tmp_path: Path) -> Path:
     return tmp_path / "suite.yaml"
 
 
+@pytest.mark.slow
 def test_a_suite_runs_and_shows_its_tables(run: Run, suite: Path) -> None:
     out = suite.parent / "out"
     command = ("benchmark", suite, "--data", suite.parent, "--out", out, "--seeds", "2")
@@ -70,6 +71,7 @@ def test_a_suite_runs_and_shows_its_tables(run: Run, suite: Path) -> None:
     assert {each["reason"] for each in told["not_run"]} == {"gone.csv absent"}
 
 
+@pytest.mark.slow
 def test_ours_begins_with_a_checkpoint_and_moves_as_a_recipe_says(run: Run, suite: Path) -> None:
     folder = suite.parent
     save(folder / "pretrained", "dna")

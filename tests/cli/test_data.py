@@ -29,6 +29,7 @@ def gue(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_inspect_shows_parts_classes_and_leaks(run: Run, gue: Path, tmp_path: Path) -> None:
     out = tmp_path / "look"
     shown = run("data", "inspect", str(gue), "--out", str(out))
@@ -48,6 +49,7 @@ def test_inspect_shows_parts_classes_and_leaks(run: Run, gue: Path, tmp_path: Pa
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in out.glob("*.png"))
 
 
+@pytest.mark.slow
 def test_inspect_prints_the_report_as_json(run: Run, gue: Path) -> None:
     report = json.loads(run("data", "inspect", str(gue), "--json").stdout)
     assert report["leaks"][1]["identical"] == 1

@@ -138,6 +138,7 @@ def test_reads_of_one_name_are_two_sequences(run: Run, checkpoint: Path, tmp_pat
         np.testing.assert_array_equal(arrays["embeddings"], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["mean", "base"])
 def test_groups_and_pieces_keep_names_with_their_vectors(
     run: Run, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: str
@@ -186,6 +187,7 @@ def test_wrong_usage_is_told_before_any_work(
     refused(run("embed", checkpoint, fasta, "--out", "e.npz", "--pool", "sum"), "'sum'", code=2)
 
 
+@pytest.mark.slow
 def test_mistakes_are_named_and_leave_no_file(
     run: Run, checkpoint: Path, fasta: Path, tmp_path: Path
 ) -> None:

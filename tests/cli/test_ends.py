@@ -28,6 +28,7 @@ def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hyena_glt.config, "recipe_schema", fail)
 
 
+@pytest.mark.slow
 def test_training_leaves_a_checkpoint_and_says_so(run: Run, recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     result = run("train", recipe, "train.lr=1e-3", "--out", out, "--seed", 5, "--json")
@@ -114,6 +115,7 @@ def test_ctrl_c_ends_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert run("schema").exit_code == 130
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_error() -> None:
     script = f"{sys.executable} -c 'from hyena_glt.cli import main; main()' schema | head -n 1"
     result = subprocess.run(script, shell=True, capture_output=True, text=True, check=True)
@@ -121,11 +123,12 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"),
     [
         (signal.SIGINT, 130),
-        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        (signal.SIGTERM, 143),
     ],
 )
 def test_a_signal_in_training_ends_with_its_code_and_no_traceback(

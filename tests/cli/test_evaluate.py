@@ -79,6 +79,7 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_what_pretraining_saw_is_refused_and_else_compared(run: Run, folder: Path) -> None:
     asked = ("evaluate", folder / "one", folder / "dataset", "--part", "train", "--out")
     shown = run(*asked, folder / "e")
@@ -124,6 +125,7 @@ def test_what_pretraining_saw_is_refused_and_else_compared(run: Run, folder: Pat
     assert f"<h3>{folder}/other</h3>" in page
 
 
+@pytest.mark.slow
 def test_each_base_is_written_where_it_is_asked_for(run: Run, tmp_path: Path) -> None:
     lines = ["sequence,label", "ACGTA,oxxoo", "ACGT,ooxx"]
     (tmp_path / "t.csv").write_text("\n".join([*lines, ""]))

@@ -35,6 +35,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_from_a_recipe_to_a_table(run: Run, folder: Path) -> None:
     out = folder / "tuned"
     shown = run("finetune", str(folder / "r.yaml"), "train.epochs=1", "--out", str(out), "--json")
@@ -73,6 +74,7 @@ def test_from_a_recipe_to_a_table(run: Run, folder: Path) -> None:
     assert (folder / "both.tsv").read_text() != (folder / "p.tsv").read_text()
 
 
+@pytest.mark.slow
 def test_a_table_without_labels_is_predicted_by_its_names(run: Run, folder: Path) -> None:
     assert run("finetune", str(folder / "r.yaml"), "--out", str(folder / "x")).exit_code == 0
     (folder / "new.csv").write_text("id,dna\nfirst,ACGT\nsecond,GGGTTTAA\n")
@@ -90,6 +92,7 @@ def test_a_table_without_labels_is_predicted_by_its_names(run: Run, folder: Path
     assert not (folder / "q.tsv").exists()
 
 
+@pytest.mark.slow
 def test_windows_of_a_genome_are_predicted_whatever_their_files_are_called(
     run: Run, folder: Path
 ) -> None:
@@ -110,6 +113,7 @@ def test_windows_of_a_genome_are_predicted_whatever_their_files_are_called(
     ]
 
 
+@pytest.mark.slow
 def test_pairs_have_a_column_each(run: Run, folder: Path) -> None:
     rows = ["sequence,other,label", *["ACGTACGT,ACGTTCGT,a", "ACGTACGT,ACCTACGT,b"] * 6]
     (folder / "pairs.csv").write_text("\n".join([*rows, ""]))
@@ -132,6 +136,7 @@ def test_pairs_have_a_column_each(run: Run, folder: Path) -> None:
     assert "name the column of the second (--alternative)" in shown.stderr
 
 
+@pytest.mark.slow
 def test_a_probe_changes_no_weight_of_the_network(run: Run, folder: Path) -> None:
     probe = ("tuning={kind: probe}", "--out", str(folder / "probe"))
     assert run("finetune", str(folder / "r.yaml"), *probe).exit_code == 0

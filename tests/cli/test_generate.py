@@ -24,6 +24,7 @@ def fields(record: Record) -> dict[str, str]:
     return dict(field.split("=") for field in record.description.split())
 
 
+@pytest.mark.slow
 def test_the_file_holds_the_samples_with_what_made_them(
     run: Run, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -43,6 +44,7 @@ def test_the_file_holds_the_samples_with_what_made_them(
         assert float(about["mean_logprob_nats"]) == pytest.approx(sample.loglik_nats.mean(), 1e-5)
 
 
+@pytest.mark.slow
 def test_samples_are_called_after_the_prompts_of_a_file(
     run: Run, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -60,6 +62,7 @@ def test_samples_are_called_after_the_prompts_of_a_file(
     assert [record.sequence for record in read_fasta(out)] == whole
 
 
+@pytest.mark.slow
 def test_samples_in_bf16_say_so_and_are_those_of_the_model(
     run: Run, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -77,6 +80,7 @@ def test_samples_in_bf16_say_so_and_are_those_of_the_model(
     assert found["bf16"] != found["fp32"]
 
 
+@pytest.mark.slow
 def test_log_probabilities_stand_in_a_row_a_letter(
     run: Run, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -100,6 +104,7 @@ def test_log_probabilities_stand_in_a_row_a_letter(
         assert [float(row[3]) for row in mine] == sample.loglik_nats.tolist()
 
 
+@pytest.mark.slow
 def test_constraints_are_kept_and_ends_are_told(run: Run, checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "g.fa"
     command = ("generate", checkpoint, "--prompt", "GAC", "--length-bp", 30, "-n", 70, "--out", out)
@@ -127,6 +132,7 @@ def test_constraints_are_kept_and_ends_are_told(run: Run, checkpoint: Path, tmp_
     assert json.loads(run(*command, *options, "--json").stdout)["at_stop_codon"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["g.fa", "g.fa.gz"])
 def test_samples_can_be_seen_under_way_and_stay_where_a_run_is_stopped(
     run: Run, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -171,6 +177,7 @@ def test_a_run_that_fails_before_its_first_sample_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_samples_go_to_standard_output_where_that_is_asked_for(
     run: Run, checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ def test_help_gives_an_example(run: Run, verb: str) -> None:
     assert "Example: hyena-glt" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_loads_nothing_slow(verb: str) -> None:
     output = subprocess.run(

@@ -41,6 +41,7 @@ def long_fasta(path: Path, length_bp: int = 9_000) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_files_hold_patches_and_surprisal(
     run: Run, checkpoint: Path, fasta: Path, annotation: Path, tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ def test_the_files_hold_patches_and_surprisal(
     assert "behind codon base 3" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_bigwig_is_one_to_another_library(
     run: Run, checkpoint: Path, fasta: Path, tmp_path: Path
 ) -> None:
@@ -80,6 +82,7 @@ def test_the_bigwig_is_one_to_another_library(
         np.testing.assert_allclose(wig.values("chr2", 0, 9), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_means_around_landmarks_are_drawn_and_written(run: Run, tmp_path: Path) -> None:
     """Genes of two exons: 12 read forward, 10 backward."""
     spans = [(start, start + 180) for start in range(150, 150 + 22 * 260, 260)]
@@ -126,6 +129,7 @@ def test_means_around_landmarks_are_drawn_and_written(run: Run, tmp_path: Path) 
     assert [name.split()[0] for name in profiles["scores"]] == ["surprisal", "entropy"]
 
 
+@pytest.mark.slow
 def test_another_rule_is_drawn_beside_the_own_one(
     run: Run, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -149,6 +153,7 @@ def test_another_rule_is_drawn_beside_the_own_one(
     )
 
 
+@pytest.mark.slow
 def test_syncmers_come_as_long_as_asked(run: Run, checkpoint: Path, tmp_path: Path) -> None:
     out, fasta = tmp_path / "map", long_fasta(tmp_path / "g.fa", 30_000)
     command = ("patch", checkpoint, fasta, "--out", out, "--kind", "syncmer", "--mean-bp", "8")
@@ -157,6 +162,7 @@ def test_syncmers_come_as_long_as_asked(run: Run, checkpoint: Path, tmp_path: Pa
     assert found["after_a_deletion"]["jaccard"]["200_to_1000_bp"] == 1.0
 
 
+@pytest.mark.slow
 def test_a_recipe_has_patches_but_no_surprisal(
     run: Run, recipe: Path, fasta: Path, tmp_path: Path
 ) -> None:
@@ -167,6 +173,7 @@ def test_a_recipe_has_patches_but_no_surprisal(
     assert sorted(path.name for path in out.iterdir()) == names
 
 
+@pytest.mark.slow
 def test_a_rule_with_a_number_is_calibrated_on_the_recipes_training_regions(
     run: Run, recipe: Path, tmp_path: Path
 ) -> None:
@@ -192,6 +199,7 @@ def test_a_rule_with_a_number_is_calibrated_on_the_recipes_training_regions(
     refused(run("patch", "calibrate", recipe, "--mean-bp", "5"), "kind fixed", "no number")
 
 
+@pytest.mark.slow
 def test_a_region_can_be_named(run: Run, checkpoint: Path, fasta: Path, tmp_path: Path) -> None:
     def patch(region: str) -> Any:
         return run("patch", checkpoint, fasta, "--out", tmp_path / "map", "--region", region)
@@ -213,6 +221,7 @@ def test_a_folder_that_holds_something_is_left_alone(
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.slow
 def test_mistakes_are_named_and_leave_no_folder(
     run: Run, checkpoint: Path, fasta: Path, tmp_path: Path
 ) -> None:
@@ -240,6 +249,7 @@ def test_mistakes_are_named_and_leave_no_folder(
     assert not list(tmp_path.glob(".map.*"))
 
 
+@pytest.mark.slow
 def test_a_protein_and_a_two_sided_model_have_patches_too(run: Run, tmp_path: Path) -> None:
     fasta = tmp_path / "p.fa"
     fasta.write_text(">p\nMKVLAWQE\n")

@@ -23,9 +23,8 @@ def changed(recipe: Path, *changes: tuple[str, str]) -> Path:
     return recipe
 
 
-@pytest.mark.parametrize(
-    ("kind", "train"), [pytest.param("bpe", SEGMENTS, marks=pytest.mark.slow), ("budget", SHORTER)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "train"), [("bpe", SEGMENTS), ("budget", SHORTER)])
 def test_another_rule_is_drawn_however_a_recipe_is_trained(
     kind: str, train: str, run: Run, recipe: Path, fasta: Path, tmp_path: Path
 ) -> None:
@@ -61,6 +60,7 @@ def test_a_rules_own_limits_stay(recipe: Path) -> None:
     assert (found.min_bp, found.max_bp) == (2, 11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mean_bp", [2, 40])
 def test_short_and_long_means_are_calibrated_and_shown_with_their_limits(
     mean_bp: int, run: Run, recipe: Path, tmp_path: Path

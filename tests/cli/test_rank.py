@@ -50,6 +50,7 @@ def test_sequences_have_the_scores_of_score_fasta(
     assert found[2]["reason"] == "no_letter"
 
 
+@pytest.mark.slow
 def test_labels_are_compared_with_scores(
     run: Run, checkpoint: Path, labelled: Path, tmp_path: Path
 ) -> None:

@@ -132,6 +132,7 @@ def test_json_is_the_summary_and_nothing_else(
     }
 
 
+@pytest.mark.slow
 def test_every_verb_of_score_can_ask_for_a_compiled_model(
     run: Run, checkpoint: Path, fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,6 +116,7 @@ def test_a_region_beyond_the_genome_is_an_error_with_its_line(
     assert not out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_the_heat_map_is_a_picture_of_all_regions(
     run: Run, checkpoint: Path, genome: Path, bed: Path, tmp_path: Path, suffix: str

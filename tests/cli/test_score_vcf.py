@@ -140,6 +140,7 @@ def test_effects_in_bf16_are_near_those_in_fp32_and_the_header_tells_them_apart(
     assert np.abs(exact).mean() > 10 * limit_nats
 
 
+@pytest.mark.slow
 def test_what_was_cut_is_counted_and_the_settings_stand_in_the_header(
     run: Run, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -353,6 +354,7 @@ def test_a_protein_model_is_refused_by_name(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_second_run_replaces_the_first_ones_numbers(
     run: Run, checkpoint: Path, genome: Path, vcf: Path, tmp_path: Path
 ) -> None:

@@ -25,7 +25,6 @@ from hyena_glt.score import likelihood
 from hyena_glt.stream import Progress, progress, strand
 
 PIECE_BP = 64
-FAST = ("score", "bins", "maps")  # of the files below: a verb each
 FILES = {
     "score": ("score", "fasta", "--both-strands", "--track-out", "OUT/t.bedgraph", "t.tsv"),
     "bases": ("score", "fasta", "--per-base", "--precision", "bf16", "t.tsv"),
@@ -115,9 +114,8 @@ KILLS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in FILES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
 def test_a_killed_stream_goes_on_to_the_same_file(
     run: Run, checkpoint: Path, genome: Path, tmp_path: Path, name: str
 ) -> None:
@@ -138,6 +136,7 @@ def test_a_killed_stream_goes_on_to_the_same_file(
         assert again.stdout.replace(str(out), "") == result.stdout.replace(str(whole), "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strands", ["--both-strands", "--one-strand"])
 def test_tables_are_those_of_the_plain_verb(
     run: Run, checkpoint: Path, genome: Path, tmp_path: Path, strands: str
@@ -163,6 +162,7 @@ def test_tables_are_those_of_the_plain_verb(
                 assert x == y or float(x) == pytest.approx(float(y), rel=1e-6, abs=2e-6)
 
 
+@pytest.mark.slow
 def test_the_track_holds_the_surprisal_of_each_base(
     run: Run, checkpoint: Path, genome: Path, tmp_path: Path
 ) -> None:
@@ -178,6 +178,7 @@ def test_the_track_holds_the_surprisal_of_each_base(
         np.testing.assert_allclose(found, bits, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
 def test_a_bin_is_the_mean_of_its_bases(
     run: Run, checkpoint: Path, genome: Path, tmp_path: Path, both: bool
@@ -202,6 +203,7 @@ def test_a_bin_is_the_mean_of_its_bases(
         np.testing.assert_allclose(row["embedding"], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_patch_has_the_vector_that_its_last_base_reads(
     run: Run, checkpoint: Path, genome: Path, tmp_path: Path
 ) -> None:
@@ -226,6 +228,7 @@ def test_a_patch_has_the_vector_that_its_last_base_reads(
         np.testing.assert_allclose(found["embeddings"][mine], bases[ends - 1], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
 def test_bins_shorter_than_a_piece_lie_where_they_do_on_this_strand(
     run: Run, checkpoint: Path, genome: Path, tmp_path: Path, both: bool
@@ -267,6 +270,7 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_maps_are_those_of_the_plain_verb(
     run: Run, genome: Path, tmp_path: Path, name: str
@@ -298,6 +302,7 @@ def test_maps_are_those_of_the_plain_verb(
     assert not (tmp_path / "streamed.part").exists()
 
 
+@pytest.mark.slow
 def test_another_model_or_file_does_not_go_on(
     run: Run, checkpoint: Path, genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +336,7 @@ def test_another_model_or_file_does_not_go_on(
     assert not (tmp_path / "t.tsv.part").exists()
 
 
+@pytest.mark.slow
 def test_another_precision_gives_nearly_the_same_table(
     run: Run, checkpoint: Path, genome: Path, tmp_path: Path
 ) -> None:
@@ -347,6 +353,7 @@ def test_another_precision_gives_nearly_the_same_table(
     assert score.bits_per_base == pytest.approx(found["bf16"], rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strands", ["--both-strands", "--one-strand"])
 def test_patches_read_a_track_along_each_strand(
     run: Run, checkpoint: Path, genome: Path, tmp_path: Path, strands: str
@@ -385,6 +392,7 @@ def test_patches_read_a_track_along_each_strand(
     refused(run(*asked[:4], *asked[6:]), "'score fasta' takes one with --track")
 
 
+@pytest.mark.slow
 def test_a_map_has_the_surprisal_of_its_precision(
     run: Run, checkpoint: Path, genome: Path, tmp_path: Path
 ) -> None:
@@ -401,6 +409,7 @@ def test_a_map_has_the_surprisal_of_its_precision(
     refused(run(*asked), "a recipe has none; leave it out", code=2)
 
 
+@pytest.mark.slow
 def test_mistakes_are_named_and_leave_nothing(
     run: Run, checkpoint: Path, genome: Path, tmp_path: Path
 ) -> None:

@@ -314,6 +314,7 @@ def test_a_fixed_grid_does_not_stand_inside_patches_of_the_sequence(outer: str) 
     assert "use a dynamic kind for the inner stage" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modality", ["dna", "rna", "protein"])
 def test_a_delimiter_may_use_every_symbol_of_its_modality(modality: Modality) -> None:
     overrides = PROTEIN if modality == "protein" else (f"modality={modality}",)
@@ -415,12 +416,10 @@ def working_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # The table of entropies of a whole genome takes ten seconds.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
-    [
-        pytest.param(path, marks=pytest.mark.slow if path.stem == "budget" else (), id=path.stem)
-        for path in RECIPES
-    ],
+    [pytest.param(path, id=path.stem) for path in RECIPES],
 )
 def test_every_recipe_trains_two_steps(
     path: Path, working_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -441,6 +440,7 @@ def test_every_recipe_trains_two_steps(
     assert (report.steps, report.stopped) == (2, "finished")
 
 
+@pytest.mark.slow
 @given(
     terms=st.lists(
         st.tuples(st.integers(1, 5), st.text("SMLA", min_size=1, max_size=4)), max_size=4

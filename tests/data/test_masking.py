@@ -60,6 +60,7 @@ def test_so_many_letters_are_hidden_in_spans_and_never_an_n(
     assert cut == ([count % span_bp] if count % span_bp else [])
 
 
+@pytest.mark.slow
 def test_every_way_to_lay_the_spans_is_as_likely() -> None:
     """Two spans of 2 in 6 letters: .xx.xx and so on; 6 ways, touching ones among them."""
     config = MaskedObjectiveConfig(kind="masked", fraction=0.6, span_bp=2)
@@ -108,6 +109,7 @@ def test_a_seed_and_an_index_decide_kind_and_mask(objective: ObjectiveConfig) ->
     assert len({repeated[i].ids.tobytes() for i in range(40)}) > 5
 
 
+@pytest.mark.slow
 def test_the_joint_objective_masks_the_recipes_share_of_windows() -> None:
     windows = ObjectiveWindows(windows_of(1) * 4000, JOINT, 1)
     masked = sum(windows[i].kind == "masked" for i in range(4000))

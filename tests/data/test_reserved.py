@@ -198,6 +198,7 @@ def bed(tmp_path: Path) -> Callable[[str], str]:
     return write
 
 
+@pytest.mark.slow
 def test_a_checkpoint_says_what_was_kept_off(
     tiny: MakeRecipe, tmp_path: Path, bed: Callable[[str], str]
 ) -> None:
@@ -238,6 +239,7 @@ def test_a_refused_run_leaves_no_record(
     assert not (tmp_path / "run" / "run.json").exists()
 
 
+@pytest.mark.slow
 def test_weights_that_saw_what_is_reserved_are_refused(
     tiny: MakeRecipe, tmp_path: Path, bed: Callable[[str], str]
 ) -> None:

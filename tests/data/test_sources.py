@@ -55,6 +55,7 @@ def recipe(tiny: MakeRecipe, fasta: Callable[..., str]) -> Recipe:
     return tiny(*mixture(source(one, 3), source(other, 1)), "train.validation_bases=192")
 
 
+@pytest.mark.slow
 def test_windows_are_drawn_by_weight_from_the_seed_and_the_index_alone(
     recipe: Recipe, tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ def config(window_bp: int, **settings: object) -> DataConfig:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     lengths=st.lists(st.integers(1, 90), min_size=1, max_size=4),
@@ -173,6 +174,7 @@ def test_the_loader_goes_on_where_its_state_was_taken_on_any_number_of_processes
     assert texts == sorted(bytes(row.tolist()) for row in expected)
 
 
+@pytest.mark.slow
 def test_a_window_of_many_records_is_found_quickly() -> None:
     """Twenty thousand records: what a look-up costs must not grow with them."""
     regions = tuple(Region("chr1", 10 * i, 10 * i + 9) for i in range(20_000))

@@ -90,6 +90,7 @@ def test_a_two_sided_base_gets_the_vector_of_its_own_patch(case: Case, layer: st
         np.testing.assert_allclose(values, expected, atol=OUTPUT_FP64)
 
 
+@pytest.mark.slow
 @networks
 @settings(max_examples=4)
 @given(sequences=SEQUENCES, both=st.booleans())
@@ -114,14 +115,8 @@ def pieces_bp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize(
-    ("case", "layer"),
-    [
-        pytest.param(*at, marks=pytest.mark.slow if i % 4 else ())
-        for i, at in enumerate(LAYERS[::4])
-    ],
-    ids=str,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("case", "layer"), LAYERS[::4], ids=str)
 def test_pieces_give_the_numbers_of_one_pass(
     case: Case, layer: str, pieces_bp: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +144,7 @@ def test_pieces_give_the_numbers_of_one_pass(
         assert len(streamed[0]) >= 22 // pieces_bp
 
 
+@pytest.mark.slow
 @networks
 @settings(max_examples=6)
 @given(sequence=st.text("ACGTNacgt", min_size=1, max_size=40))
@@ -168,6 +164,7 @@ def test_both_strands_meet_at_the_same_bases(case: Case, sequence: str) -> None:
         np.testing.assert_allclose(pooled, sum(each) / 2, atol=OUTPUT_FP64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rc", ["average", "equivariant"])
 def test_a_network_of_both_strands_reads_both_unless_told_not_to(rc: str) -> None:
     direction = "bidirectional" if rc == "equivariant" else "causal"

@@ -24,6 +24,7 @@ def pieces_bp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     return int(request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "layer"), LAYERS, ids=str)
 def test_bases_and_patches_are_those_of_one_pass(case: Case, layer: str, pieces_bp: int) -> None:
     reader, bases = Probe(EXACT[case], layer, None), Letters(encode(LETTERS))

@@ -18,6 +18,7 @@ def test_a_tie_counts_one_half() -> None:
     assert auroc(np.array([1.0]), np.array([0.0])) == 1.0
 
 
+@pytest.mark.slow
 @given(SCORES, SCORES)
 def test_auroc_equals_the_area_that_sklearn_integrates(
     positive: np.ndarray, negative: np.ndarray
@@ -89,6 +90,7 @@ def test_resamples_that_lack_a_class_are_drawn_again_and_counted() -> None:
     assert (interval.low, interval.high) == (0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_nineteen_times_in_twenty() -> None:
     rng = np.random.default_rng(1)
     held = 0

@@ -26,6 +26,7 @@ def agree(found: Replicates, plain: Replicates) -> None:
         np.testing.assert_allclose(drawn, plain.drawn[name], rtol=0, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(SEEDS, st.integers(2, 4), st.integers(2, 12), st.booleans())
 def test_classes_with_ties_and_some_not_drawn(
@@ -51,6 +52,7 @@ def test_classes_with_ties_and_some_not_drawn(
     agree(found, plain)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(SEEDS, st.integers(1, 4), st.integers(2, 12))
 def test_several_classes_a_row(seed: int, classes: int, rows: int) -> None:

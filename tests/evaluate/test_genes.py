@@ -108,6 +108,7 @@ def test_without_pyrodigal_the_error_says_how_to_install_it(
         call_genes("ACGT" * 10_000, "chr")
 
 
+@pytest.mark.slow
 def test_the_shipped_calls_are_those_of_the_dh1_chromosome() -> None:
     with SHIPPED.open("rb") as stream:
         text = gzip.decompress(stream.read()).decode()

@@ -20,6 +20,7 @@ def fitted(train: str, validation: str, max_order: int) -> MixtureModel:
     return MixtureModel.fit(ContextCounts.of([dna(train)], max_order), [dna(validation)])
 
 
+@pytest.mark.slow
 @given(
     st.text("ACGT", min_size=1, max_size=60),
     st.text("ACGT", min_size=1, max_size=30),

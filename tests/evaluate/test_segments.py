@@ -88,6 +88,7 @@ def test_counts_of_rows_of_one_record_by_hand() -> None:
         segment_counts(true, predicted, 1, [6, 3, 4])
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(CODES, CODES), max_size=4), st.integers(0, 2))
 def test_counts_of_records_are_those_of_each_by_itself(
     records: list[tuple[list[int], list[int]]], code: int
@@ -105,6 +106,7 @@ def test_counts_of_records_are_those_of_each_by_itself(
         assert row[4] == scores.overlapping
 
 
+@pytest.mark.slow
 @given(CODES, CODES, st.integers(0, 2), st.lists(st.integers(0, 3), min_size=3, max_size=3))
 def test_no_share_is_above_one_whatever_rows_are_drawn(
     one: list[int], other: list[int], code: int, drawn: list[int]
@@ -153,6 +155,7 @@ def test_none_of_the_code_is_undefined_and_none_found_is_0() -> None:
     assert np.isnan(segment_scores([], [], 1).jaccard)
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), max_size=9), max_size=3))
 @settings(max_examples=40)
 def test_scores_are_those_of_a_plain_loop(records: list[list[tuple[int, int]]]) -> None:

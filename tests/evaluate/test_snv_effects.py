@@ -40,6 +40,7 @@ def mixture(max_order: int) -> MixtureModel:
     return MixtureModel.fit(counts, [dna("GGATTACAGTT")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [markov(0), markov(2), markov(4), mixture(3)])
 @given(letters=st.text("ACGTN", min_size=1, max_size=20), data=st.data())
 def test_an_effect_equals_scoring_the_whole_sequence_twice(

@@ -56,6 +56,7 @@ def test_what_stands_at_a_place_is_learned(dataset: Path, tmp_path: Path) -> Non
     assert mean.validation["auroc"] < 0.8
 
 
+@pytest.mark.slow
 def test_longer_sequences_are_refused_before_training_and_named(
     dataset: Path, tmp_path: Path
 ) -> None:

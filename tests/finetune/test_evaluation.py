@@ -74,6 +74,7 @@ CHANCES = [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]
 CLASSIFY = ClassificationTaskConfig(kind="classification")
 
 
+@pytest.mark.slow
 def test_classes_counted_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = dataset(tmp_path, FOUR)
     predictor = answering(monkeypatch, CLASSIFY, ("no", "yes"), CHANCES)
@@ -107,6 +108,7 @@ def test_classes_counted_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "src=" not in page
 
 
+@pytest.mark.slow
 def test_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = dataset(tmp_path, ["ACGT,1", "ACGG,2", "ACGC,4"], "values")
     task = RegressionTaskConfig(kind="regression")
@@ -143,6 +145,7 @@ def test_segments_run_over_windows_that_follow_one_another() -> None:
     assert sorted(map(tuple, found)) == [(1, 3, 0), (2,), (4,), (5,), (6,), (7,), (8,)]
 
 
+@pytest.mark.slow
 def test_bases_have_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = dataset(tmp_path, ["ACGTA,oxxoo", "ACGT,ooxx"], "bases")
     yes, no = [0.1, 0.9], [0.9, 0.1]
@@ -198,6 +201,7 @@ def test_differences_from_other_networks(tmp_path: Path, monkeypatch: pytest.Mon
     assert f"{missed} have only this network right, 0 only the other" in first
 
 
+@pytest.mark.slow
 def test_the_worse_network_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = dataset(tmp_path, [f"{'ACGT'[i % 4] * (5 + i)},{i}" for i in range(12)], "values")
     task = RegressionTaskConfig(kind="regression")

@@ -106,6 +106,7 @@ def test_a_planted_motif_is_learned(tmp_path: Path) -> None:
     assert report.validation["auroc"] > 0.99
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_kept_and_answers_as_it_did(classes: Path, tmp_path: Path) -> None:
     data = recipe_data(classes, CLASSIFY, epochs=3)
     report = finetune(finetune_recipe_from(data, "test"), tmp_path / "run")
@@ -149,6 +150,7 @@ def test_the_same_seed_gives_the_same_bits_and_a_resumed_run_too(
         finetune(recipe, tmp_path / "none", resume=True)
 
 
+@pytest.mark.slow
 def test_every_epoch_takes_every_example_once_in_another_order(
     classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +203,7 @@ def test_counts_below_zero_are_refused_with_their_row(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_frozen_parts_stay_and_all_else_learns(classes: Path, tmp_path: Path) -> None:
     data = recipe_data(classes, CLASSIFY, epochs=2, metric="accuracy")
     data["tuning"] = {"kind": "full", "freeze": ["embed", "hierarchy.encoder"]}
@@ -256,6 +259,7 @@ def test_one_class_alone_is_refused(tmp_path: Path, kind: Any) -> None:
         )
 
 
+@pytest.mark.slow
 def test_answers_alone_in_a_batch_and_on_both_strands(
     classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +295,7 @@ def test_answers_alone_in_a_batch_and_on_both_strands(
         np.testing.assert_allclose(one, two, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_classes_that_are_strands_swap_on_the_other_one(classes: Path, tmp_path: Path) -> None:
     task = {**CLASSIFY, "strand_pairs": [["motif", "none"]]}
     data = {**recipe_data(classes, task), "augment": {"reverse_complement": 0.5}}
@@ -349,6 +354,7 @@ def test_an_epoch_that_diverges_in_its_last_step_is_never_kept(
     assert not [*tmp_path.glob("*/checkpoint")]
 
 
+@pytest.mark.slow
 def test_terminated_in_its_first_epoch_a_run_has_no_checkpoint_yet(
     classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

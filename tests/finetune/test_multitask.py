@@ -131,12 +131,13 @@ def test_each_checkpoint_is_whole_in_itself_and_of_the_best_epoch(
     assert chances.values.sum() == pytest.approx(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "balance",
     [
         "uncertainty",
-        pytest.param("gradnorm", marks=pytest.mark.slow),
-        pytest.param("dynamic_average", marks=pytest.mark.slow),
+        "gradnorm",
+        "dynamic_average",
     ],
 )
 def test_a_resumed_run_has_the_same_bits_and_weights_move(
@@ -184,12 +185,13 @@ def test_a_resumed_run_has_the_same_bits_and_weights_move(
         run(data, tmp_path / "none", resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "balance",
     [
         "dynamic_average",
-        pytest.param("gradnorm", marks=pytest.mark.slow),
-        pytest.param("uncertainty", marks=pytest.mark.slow),
+        "gradnorm",
+        "uncertainty",
     ],
 )
 def test_a_run_stopped_within_an_epoch_goes_on_to_the_same_bits(
@@ -278,6 +280,7 @@ def test_an_epoch_without_a_label_of_a_task_moves_no_weight(folder: Path) -> Non
     assert not module.sums.any()
 
 
+@pytest.mark.slow
 def test_parts_move_from_their_epoch_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,6 +312,7 @@ def test_parts_move_from_their_epoch_on(
     assert all(name.startswith(("hierarchy.decoder", "embed")) for name in moved[2])
 
 
+@pytest.mark.slow
 def test_a_failure_between_two_checkpoints_leaves_all_of_the_epoch_before(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -472,6 +476,7 @@ def test_tasks_that_do_not_fit_are_refused_by_name(folder: Path, tmp_path: Path)
     refused(data, "found the name '../x', which a folder is to have")
 
 
+@pytest.mark.slow
 def test_a_frozen_part_stays_and_tasks_may_be_called_anything(folder: Path, tmp_path: Path) -> None:
     data = recipe_data(folder, tuning={"kind": "full", "freeze": ["embed", "hierarchy"]})
     data["tasks"] = dict(zip(("train", "type"), data["tasks"].values(), strict=True))
@@ -485,6 +490,7 @@ def test_a_frozen_part_stays_and_tasks_may_be_called_anything(folder: Path, tmp_
     assert found.weights["head.out.weight"].abs().max() > 0
 
 
+@pytest.mark.slow
 def test_steps_in_bf16_clip_gradients_too(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -521,6 +527,7 @@ def test_adapters_are_shared_and_the_checkpoints_plain(folder: Path, tmp_path: P
     assert all(torch.equal(one[f"network.{name}"], other[f"network.{name}"]) for name in before)
 
 
+@pytest.mark.slow
 def test_the_command_line_tells_of_each_task(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe_data(folder), sort_keys=False))
     ask = ["finetune", str(tmp_path / "r.yaml"), "train.epochs=1", "--out", str(tmp_path / "run")]

@@ -284,6 +284,7 @@ def test_a_terminated_sweep_exits_so_and_its_trial_is_gone_on_with(
     assert len(table(tmp_path / "out")) == 2
 
 
+@pytest.mark.slow
 def test_no_trial_begins_after_its_minutes(
     write: Callable[..., Path],
     tmp_path: Path,
@@ -393,6 +394,7 @@ def of_two_tasks(write: Callable[..., Path], dataset: Path, **changes: Any) -> P
     return sweep_path
 
 
+@pytest.mark.slow
 def test_a_recipe_of_several_tasks_varies_too(
     write: Callable[..., Path], dataset: Path, tmp_path: Path
 ) -> None:
@@ -539,6 +541,7 @@ def test_the_recipe_of_the_repository_can_be_swept() -> None:
             finetune_recipe_from(changed, name)
 
 
+@pytest.mark.slow
 def test_the_command_prints_its_trials(
     write: Callable[..., Path], tmp_path: Path, pretend: Callable[[Losses], list[float]]
 ) -> None:

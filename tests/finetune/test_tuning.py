@@ -131,6 +131,7 @@ def recipe_data(dataset: Path, donor: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_steps_in_bf16_clip_gradients_too(
     dataset: Path, donor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +220,7 @@ def random_adapters(network: TaskNetwork) -> Iterator[torch.nn.Parameter]:
             yield parameter
 
 
+@pytest.mark.slow
 def test_each_adapter_is_heard_and_the_sums_answer_alike() -> None:
     network = task_network()
     before = answers(network)
@@ -299,6 +301,7 @@ def test_no_adapter_stands_where_no_head_reads(donor: Path, kind: str) -> None:
         tuned(False, finetune_recipe_from(data, "test"))
 
 
+@pytest.mark.slow
 def test_scales_multiply_outputs_and_the_checkpoint_is_plain(
     dataset: Path, donor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +341,7 @@ def test_scales_multiply_outputs_and_the_checkpoint_is_plain(
         torch.testing.assert_close(answers(other), answered[-1])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_adapters_holds_plain_weights(
     dataset: Path, donor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -439,6 +443,7 @@ def test_muon_moves_the_matrices_of_the_hierarchy_and_adamw_the_rest() -> None:
     assert moving == {name for name in rates if not name.startswith("hierarchy.encoder")}
 
 
+@pytest.mark.slow
 def test_a_step_of_muon_moves_each_matrix_by_its_rate(
     dataset: Path, donor: Path, tmp_path: Path
 ) -> None:
@@ -517,6 +522,7 @@ def _saved_as(folder: Path, donor: Path, change: float) -> None:
     save_checkpoint(folder, dataclasses.replace(found, weights=weights))
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_another_checkpoint_or_table(
     dataset: Path, donor: Path, tmp_path: Path, seen: Seen
 ) -> None:
@@ -555,6 +561,7 @@ UNFREEZE = {
 }
 
 
+@pytest.mark.slow
 def test_parts_move_from_their_epoch_on(
     dataset: Path, donor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -584,6 +591,7 @@ def test_parts_move_from_their_epoch_on(
 _PARTS = ("embed", "hierarchy.encoder", "hierarchy.inner.", "hierarchy.pool", "hierarchy.decoder")
 
 
+@pytest.mark.slow
 def test_hard_examples_are_held_back(
     dataset: Path, donor: Path, tmp_path: Path, seen: Seen
 ) -> None:
@@ -602,6 +610,7 @@ def test_hard_examples_are_held_back(
     assert found == [[*range(10, 16)], [*range(10, 28)], [*range(10, 40)], [*range(10, 40)]]
 
 
+@pytest.mark.slow
 def test_a_table_says_what_is_hard(dataset: Path, donor: Path, tmp_path: Path, seen: Seen) -> None:
     rows = open_dataset(dataset).part("train")
     hard = {row.name: -len(row.sequence) for row in rows}
@@ -647,7 +656,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", ["all", "muon", pytest.param("adapters", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["all", "muon", "adapters"])
 def test_a_run_killed_within_an_epoch_goes_on_to_the_same_bits(
     dataset: Path, donor: Path, tmp_path: Path, seen: Seen, name: str
 ) -> None:

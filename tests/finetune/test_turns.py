@@ -58,6 +58,7 @@ def test_turns_take_each_example_once_before_any_a_second_time(folder: Path) -> 
             assert sorted(rows[start : start + count]) == list(range(count)), (name, start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drawn", [True, False])
 def test_turns_go_on_from_any_step(folder: Path, drawn: bool) -> None:
     def turns(batch_examples: int = 8) -> TaskTurns:

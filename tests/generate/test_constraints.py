@@ -31,6 +31,7 @@ def first_stop(text: str) -> int | None:
     return None if found is None else found.end()
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     forbid=st.lists(st.text("ACGT", min_size=2, max_size=4), max_size=3),
@@ -70,6 +71,7 @@ def test_the_prompts_last_letters_count_in_either_case() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_constraints_that_forbid_nothing_that_comes_change_no_letter() -> None:
     plain = sample(NETWORK, PROMPTS, 20, seed=5)
     motif = "ACGTACGTACGTACGTACGTA"
@@ -85,6 +87,7 @@ def test_what_is_drawn_from_is_the_models_own_among_the_letters_left() -> None:
     np.testing.assert_allclose(row.loglik_nats, -np.log(2) * bits[3:], atol=OUTPUT_FP64)
 
 
+@pytest.mark.slow
 def test_log_probabilities_are_the_models_own_through_start_and_stop() -> None:
     settings: dict[str, Any] = {"start": "ATG", "stop_codon": True, "max_homopolymer_bp": 2}
     for row in sample(NETWORK, PROMPTS, 30, seed=1, **settings):
@@ -93,6 +96,7 @@ def test_log_probabilities_are_the_models_own_through_start_and_stop() -> None:
         np.testing.assert_allclose(row.loglik_nats, expected, atol=OUTPUT_FP64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["", "ATG", "AT"])
 def test_a_sample_is_the_free_one_up_to_its_first_stop_codon_in_frame(start: str) -> None:
     """The frame is that of the sample's first letter, whatever the prompt's length."""
@@ -122,6 +126,7 @@ def same_rows(found: list[Sample], expected: list[Sample]) -> None:
         np.testing.assert_allclose(one.loglik_nats, other.loglik_nats, atol=OUTPUT_FP64)
 
 
+@pytest.mark.slow
 def test_a_row_is_the_same_whichever_rows_beside_it_have_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -133,6 +138,7 @@ def test_a_row_is_the_same_whichever_rows_beside_it_have_ended(
     same_rows(sample(NETWORK, PROMPTS, 30, count=2, **constraints), together)
 
 
+@pytest.mark.slow
 def test_a_row_that_has_ended_is_stepped_no_more() -> None:
     stepped = []
     handle = NETWORK.register_forward_hook(lambda _m, inputs, _o: stepped.append(inputs[0].shape))
@@ -181,6 +187,7 @@ def test_a_constraint_that_can_just_take_effect_is_taken() -> None:
     sampling.sample_stream(NETWORK, [""], 9, start="ATGAC", stop_codon=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @example(forbid=["AC"], most=6, prompt="AAAA", start="")  # a run that nothing can end
 @given(
@@ -214,6 +221,7 @@ def test_a_limit_on_runs_costs_no_memory_however_long_it_is() -> None:
     assert peak_bytes < 1_000_000
 
 
+@pytest.mark.slow
 def test_a_letter_costs_the_same_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stop codons are looked for in the last codon, and not at all where none is asked for."""
     seen = []
@@ -241,6 +249,7 @@ def test_codons_need_letters_that_have_them() -> None:
     assert longest_run("K" + row.sequence) == 1
 
 
+@pytest.mark.slow
 def test_a_run_may_be_as_long_as_allowed() -> None:
     rows = sample(NETWORK, [""], 60, count=8, max_homopolymer_bp=3)
     assert max(longest_run(row.sequence) for row in rows) == 3

@@ -51,8 +51,9 @@ def recomputed(
     return text[len(prompt) :]
 
 
+@pytest.mark.slow
 @networks
-@pytest.mark.parametrize("temperature", [1.0, pytest.param(0.3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("temperature", [1.0, 0.3])
 def test_each_letter_is_drawn_from_a_full_pass_over_the_letters_before(
     case: Case, temperature: float
 ) -> None:
@@ -64,6 +65,7 @@ def test_each_letter_is_drawn_from_a_full_pass_over_the_letters_before(
         assert drawn.sequence == recomputed(network, prompt, 10, 4, row, temperature)
 
 
+@pytest.mark.slow
 @networks
 @pytest.mark.parametrize("settings", [{}, {"temperature": 0.5}, {"top_k": 2}, {"top_p": 0.7}])
 def test_log_probabilities_are_the_models_own_whatever_was_drawn_from(
@@ -76,6 +78,7 @@ def test_log_probabilities_are_the_models_own_whatever_was_drawn_from(
         np.testing.assert_allclose(drawn.loglik_nats, expected, atol=OUTPUT_FP64)
 
 
+@pytest.mark.slow
 @networks
 def test_a_row_is_the_same_alone_and_beside_others(
     case: Case, monkeypatch: pytest.MonkeyPatch
@@ -93,6 +96,7 @@ def test_a_row_is_the_same_alone_and_beside_others(
         np.testing.assert_allclose(one.loglik_nats, other.loglik_nats, atol=OUTPUT_FP64)
 
 
+@pytest.mark.slow
 def test_in_fp32_samples_are_the_same_however_many_are_drawn_side_by_side() -> None:
     """Each draws from its own stream; rounding alone depends on the batch, and moves no letter."""
     network = build(CASES[0], dtype=torch.float32)
@@ -104,6 +108,7 @@ def test_in_fp32_samples_are_the_same_however_many_are_drawn_side_by_side() -> N
     assert len({each.sequence for each in drawn[64]}) == 2 * len(PROMPTS)
 
 
+@pytest.mark.slow
 @networks
 @pytest.mark.parametrize(
     "settings", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-6}, {"top_k": 3, "top_p": 1e-9}]
@@ -118,6 +123,7 @@ def test_the_likeliest_letter_is_taken_where_no_other_is_left(
         text += letter
 
 
+@pytest.mark.slow
 def test_a_stream_checks_at_once_and_takes_rows_as_they_are_asked_for() -> None:
     """A prompt is read once however many samples go on from it."""
     network = NETWORKS[CASES[1]]
@@ -134,6 +140,7 @@ def test_a_stream_checks_at_once_and_takes_rows_as_they_are_asked_for() -> None:
     assert calls == [torch.Size([1, 7]), *[torch.Size([2, 1])] * 10]
 
 
+@pytest.mark.slow
 def test_limits_that_leave_all_letters_change_nothing() -> None:
     network = NETWORKS[CASES[0]]
     plain = sample(network, ["AC"], 40, seed=1)
@@ -189,6 +196,7 @@ def test_letters_come_as_often_as_their_probability() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_seed_decides_the_letters_and_rows_differ() -> None:
     network = NETWORKS[CASES[0]]
 
@@ -201,6 +209,7 @@ def test_a_seed_decides_the_letters_and_rows_differ() -> None:
     assert all(len(row) == 30 and set(row) <= set("ACGT") for row in letters(7))
 
 
+@pytest.mark.slow
 def test_a_model_that_knows_nothing_draws_all_letters_alike() -> None:
     drawn = sample(build(CASES[0], live=False), [""] * 64, 60, seed=1)
     letters = "".join(each.sequence for each in drawn)
@@ -208,6 +217,7 @@ def test_a_model_that_knows_nothing_draws_all_letters_alike() -> None:
     np.testing.assert_allclose(drawn[0].loglik_nats, math.log(0.25))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("modality", "letters"), [("rna", "ACGU"), ("protein", "MKV")])
 def test_other_modalities_draw_their_own_letters(modality: str, letters: str) -> None:
     case = Case("S", "fixed", 1, "L", "", "plain")

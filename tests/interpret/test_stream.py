@@ -14,6 +14,7 @@ NETWORKS = {case: build(case) for case in CASES}
 LETTERS = encode("ACGTTNGCAacgRttACGGTCAATTGCNNNNACCGGTATTCACATTAC" * 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("surprisal", [False, True])
 def test_pieces_give_the_map_of_one_pass(

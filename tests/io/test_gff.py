@@ -125,12 +125,11 @@ def test_a_missing_or_cut_off_file_is_refused_and_one_of_comments_has_no_feature
     assert list(read_features(path)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind", "count"),
     [
-        pytest.param(
-            "ecoli_k12/GCF_000005845.2_ASM584v2_genomic.gff.gz", "CDS", 4337, marks=pytest.mark.slow
-        ),
+        ("ecoli_k12/GCF_000005845.2_ASM584v2_genomic.gff.gz", "CDS", 4337),
         ("yeast_r64/sacCer3_ares_v15.gtf.gz", "exon", 7335),
         ("brca1_sge/BRCA1_grch37.gtf.gz", "transcript", 31),
         ("genome_1pct/dmelanogaster_1pct.gff3.gz", "CDS", 880),

@@ -230,6 +230,7 @@ def test_a_closed_file_refuses_to_answer(path: Path) -> None:
 
 
 # A slow disk is no defect.
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(
     sequence=st.text(alphabet="ACGTNacgtn", min_size=1, max_size=300),

@@ -143,6 +143,7 @@ def test_a_file_that_is_no_genome_is_refused(tmp_path: Path) -> None:
         Reference(tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_a_real_genome_unpacked_gives_its_records(
     tmp_path: Path, shared_data: Callable[[str], Path]
 ) -> None:

@@ -46,6 +46,7 @@ def write(path: Path, rows: list[dict[str, Any]], columns: dict[str, type | str]
             table.write(row)
 
 
+@pytest.mark.slow
 @given(st.lists(ROW, max_size=5))
 @in_one_folder
 def test_parquet_gives_every_row_back(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
@@ -83,6 +84,7 @@ def test_tsv_writes_the_fewest_digits_of_each_type(tmp_path: Path) -> None:
     assert line == "chr1\t4\t0.30000000000000004\t0.1\t0.1,inf"
 
 
+@pytest.mark.slow
 def test_parquet_is_written_in_row_groups_and_keeps_the_order(tmp_path: Path) -> None:
     width = 1 << 20
     with TableWriter(tmp_path / "t.parquet", {"start": "i8", "v": f"f4*{width}"}) as table:
@@ -210,6 +212,7 @@ def test_rows_of_another_type_or_shape_are_refused_and_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_array_larger_than_memory_allows_is_written_in_pieces(tmp_path: Path) -> None:
     rows = np.ones((1000, 1000), np.float32)
     tracemalloc.start()
@@ -223,6 +226,7 @@ def test_an_array_larger_than_memory_allows_is_written_in_pieces(tmp_path: Path)
         assert found["x"].shape == (30_000, 1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["t.tsv", "t.parquet", "a.npz"])
 def test_a_full_disk_is_a_storage_error_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     # As full as a test may make it: a file can't grow beyond 100 kB.

@@ -161,6 +161,7 @@ def test_headers_spaces_windows_lines_and_any_order_are_read(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.slow
 @given(
     lengths=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), min_size=1, max_size=8),
     order=st.randoms(use_true_random=False),

@@ -86,6 +86,7 @@ def test_equal_neighbours_are_one_interval_across_calls_too(tmp_path: Path, name
     assert os.listdir(tmp_path) == [name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["t.bedgraph", "t.bw"])
 @given(first=PIECES, second=PIECES)
 @in_one_folder

@@ -64,6 +64,7 @@ def test_every_interval_is_the_slice_of_its_record(tmp_path: Path) -> None:
 
 
 # A slow disk is no defect.
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.text(alphabet="ACGTNacgtn", min_size=1, max_size=99), min_size=1, max_size=5))
 def test_what_is_written_is_read_back(

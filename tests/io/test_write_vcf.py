@@ -179,6 +179,7 @@ def test_plain_text_has_no_index_and_leaves_others_alone(tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.vcf", "out.vcf"]
 
 
+@pytest.mark.slow
 def test_a_file_may_be_annotated_in_place(tmp_path: Path) -> None:
     path = tmp_path / "in.vcf"
     write(path, [*HEADER, COLUMNS, *(f"c\t{i}\t.\tA\tC\t.\t.\t." for i in range(1, 5000))])

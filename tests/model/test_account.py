@@ -135,6 +135,7 @@ def convolution_backward_flops(out: Any, x: Any, weight: Any, *_: Any, **__: Any
     return int(2 * 2 * math.prod(out) * taps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_training_flops_are_those_of_forward_backward_and_recomputation(
     checkpointing: bool,

@@ -97,6 +97,7 @@ def test_a_base_has_the_states_of_both_strands_at_itself() -> None:
         torch.testing.assert_close(found[1 + base], network.head.out(network.head.norm(both)))
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(
     rows=st.lists(LETTERS, min_size=1, max_size=3),
@@ -261,6 +262,7 @@ def patch_vectors(network: HyenaGLT, letters: str) -> Tensor:
     return torch.stack([piece.values[0, base] for base in closing])
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(
     rows=st.lists(st.text("ACGTN", min_size=6, max_size=23), min_size=1, max_size=3),

@@ -114,6 +114,7 @@ def test_fir_that_looks_ahead(
         agree(lambda: [fir(x, h, None, ahead)], lambda: [fir_reference(x, h, None, ahead)], [x, h])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [2, 7, 66])
 @pytest.mark.parametrize("form", ["library", "toeplitz", "cached"])
 def test_a_convolution_against_finite_differences(form: str, width: int) -> None:
@@ -156,6 +157,7 @@ def test_states_carried_in_turn_and_by_doubling_are_the_same(length: int, contin
     close(_carried_by_doubling(*carried), _carried_in_turn(*carried))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "chunk"), [(1, 4), (5, 2), (7, 3), (9, 64)])
 def test_chunks_of_a_long_convolution_against_finite_differences(length: int, chunk: int) -> None:
     x, log_pole, residue, state = modal_inputs(length, torch.float64)
@@ -195,6 +197,7 @@ def modal_inputs(length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tenso
     return x, log_pole, residue, numbers(2, 3, 4, dtype=dtype, seed=2)
 
 
+@pytest.mark.slow
 @dtypes
 @lengths
 @pytest.mark.parametrize("chunk", [1, 16, 64, 4096])
@@ -273,6 +276,7 @@ def attention_inputs(
     return (q, k, v), k_bp[:, reach:], k_bp, window_bp
 
 
+@pytest.mark.slow
 @dtypes
 @lengths
 @pytest.mark.parametrize("two_sided", [False, True])

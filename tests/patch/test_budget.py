@@ -34,6 +34,7 @@ def loop(ids: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
     return budget_reference(words, score, 5 * UNIT, 32)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     documents=st.lists(BASES, min_size=1, max_size=3),
@@ -53,6 +54,7 @@ def test_rows_whole_and_in_pieces_close_as_base_by_base(
     check_against_loop(patcher, loop, documents, cuts, outer)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     letters=st.lists(st.integers(-1, 3), min_size=56, max_size=90)
@@ -92,6 +94,7 @@ def megabase(tmp_path_factory: pytest.TempPathFactory) -> Tensor:
     return torch.from_numpy(np.concatenate([[BOS], bases]).astype(np.int64))[None]
 
 
+@pytest.mark.slow
 def test_a_megabase_streamed_in_random_pieces_has_every_boundary_of_the_whole(
     megabase: Tensor,
 ) -> None:
@@ -103,6 +106,7 @@ def test_a_megabase_streamed_in_random_pieces_has_every_boundary_of_the_whole(
     assert overflow == 0
 
 
+@pytest.mark.slow
 def test_a_kilobase_behind_a_deletion_every_boundary_is_back(megabase: Tensor) -> None:
     patcher = default_rule()
     bases = megabase[:, :40_001]

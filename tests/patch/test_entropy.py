@@ -34,6 +34,7 @@ def loop_of(threshold_bits: float = -1, jump_bits: float = -9) -> Loop:
     return loop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RULES)
 @settings(max_examples=40)
 @given(

@@ -170,6 +170,7 @@ def check_pieces(problem: Problem, cuts: set[int]) -> None:
     assert all(map(torch.equal, state, expected_state))
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(problem=problems(50), cuts=st.sets(st.integers(1, 49), max_size=6))
 @example(problem=([50], Limits(2, 5, None), (1, 0.3, 1), 1), cuts=set(range(50)))
@@ -179,6 +180,7 @@ def test_any_partition_of_rows_is_limited_as_the_plain_loop_does(
     check_pieces(problem, cuts)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(
     problem=problems(2600),
@@ -203,6 +205,7 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 5])
 def test_only_a_block_that_lacks_room_and_those_that_it_puts_out_of_step_are_closed_again(
     rows: int, rounds: list[int]
@@ -224,6 +227,7 @@ def test_only_a_block_that_lacks_room_and_those_that_it_puts_out_of_step_are_clo
     assert all(map(torch.equal, after, expected_after))
 
 
+@pytest.mark.slow
 def test_blocks_that_never_fall_into_step_are_closed_a_few_times_each(rounds: list[int]) -> None:
     blocks = 24
     total = 1 + blocks * BLOCK_BP
@@ -238,6 +242,7 @@ def test_blocks_that_never_fall_into_step_are_closed_a_few_times_each(rounds: li
     assert all(map(torch.equal, after, expected_after))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cap", [None, 44])
 def test_single_steps_over_a_block_edge_close_where_the_whole_does(cap: int | None) -> None:
     generator = torch.Generator().manual_seed(3)

@@ -54,6 +54,7 @@ RULES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RULES)
 @settings(max_examples=25)
 @given(

@@ -49,6 +49,7 @@ def begun(nest: Nest, rows: int) -> tuple[PatcherState, PatcherState]:
     return nest[0].begin(rows, CPU), nest[1].begin(rows, CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nest", NESTS.values(), ids=NESTS)
 @settings(max_examples=25)
 @given(

@@ -67,11 +67,9 @@ def same_patches(found: Output, expected: Output) -> None:
         assert one.capacity >= other.capacity
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_shape_checks")
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.slow if i % 2 else ()) for i, name in enumerate(PATCHES)],
-)
+@pytest.mark.parametrize("name", PATCHES)
 def test_a_compiled_network_is_one_graph_of_the_same_numbers(name: str) -> None:
     network = network_of(name)
     call, graphs = compiled(network)
@@ -84,13 +82,14 @@ def test_a_compiled_network_is_one_graph_of_the_same_numbers(name: str) -> None:
         same(output.logits[i, : row.shape[1]], expected.logits[i, : row.shape[1]])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_shape_checks")
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
 @pytest.mark.parametrize(
     ("name", "backbone", "more"),
     [
         ("learned in delimiter", "S", []),
-        pytest.param("entropy in syncmer", "SMLA", [40], marks=pytest.mark.slow),
+        ("entropy in syncmer", "SMLA", [40]),
     ],
 )
 @torch.no_grad()

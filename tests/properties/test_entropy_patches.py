@@ -38,6 +38,7 @@ def network_of(kind: str, model: str, **settings: Any) -> HyenaGLT:
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "model"),
     [("entropy", "kmer"), ("entropy", "conv"), ("entropy_jump", "conv"), ("budget", "conv")],

@@ -34,6 +34,7 @@ def test_the_rules_of_the_cover_cut_another_sequence_elsewhere(patch: str) -> No
         assert not torch.equal(here.mask, there.mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", COVER, ids=str)
 def test_properties_hold_over_a_pairwise_cover(case: Case) -> None:
     check_causal_network(build(case))
@@ -58,6 +59,7 @@ def test_properties_hold_over_the_full_product(patch: str, backbone: str) -> Non
         check_causal_network(build(case))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", COVER[::5], ids=str)
 def test_properties_hold_in_single_precision(case: Case) -> None:
     network = build(case, dtype=torch.float32)

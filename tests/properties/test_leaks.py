@@ -118,6 +118,7 @@ CAUSALITY: list[Callable[[HyenaGLT], None]] = [
 ]
 
 
+@pytest.mark.slow
 def test_the_sound_counterparts_pass() -> None:
     for network in (
         with_patcher(LetterPatcher("CT")),

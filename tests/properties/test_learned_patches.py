@@ -76,6 +76,7 @@ def run(
     return out, build_network(load_checkpoint(out / "checkpoint"))
 
 
+@pytest.mark.slow
 def test_the_kept_network_has_the_threshold_of_the_last_step(run: tuple[Path, HyenaGLT]) -> None:
     out, kept = run
     state = load_tree(out / "resume" / "step-00000008" / "state")["state_dict"]

@@ -115,6 +115,7 @@ def test_activation_checkpointing_changes_no_gradient() -> None:
         same_gradient(found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("size", [1, 3])
 def test_accumulation_gives_the_gradient_of_the_large_batch_under_uneven_weights(

@@ -71,6 +71,7 @@ def test_states_and_weights_keep_their_types(case: Case) -> None:
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
 
 
+@pytest.mark.slow
 @networks
 @settings(max_examples=5)
 @given(data=st.data())
@@ -128,6 +129,7 @@ def test_fp32_leaves_the_autocast_of_training_to_it() -> None:
     assert network(ids).logits.dtype == torch.float32
 
 
+@pytest.mark.slow
 @networks
 def test_a_strand_gone_on_with_has_the_same_bits(
     case: Case, monkeypatch: pytest.MonkeyPatch

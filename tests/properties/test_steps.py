@@ -30,6 +30,7 @@ def watched(module: nn.Module) -> list[int]:
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patch", PATCHES)
 @torch.no_grad()
 def test_steps_of_rows_out_of_phase_are_the_forward_pass(patch: str) -> None:

@@ -35,6 +35,7 @@ def partitions(draw: st.DrawFn, total: int) -> list[int]:
     return [end - start for start, end in zip([0, *cuts], [*cuts, total], strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
@@ -44,6 +45,7 @@ def test_any_partition_gives_the_numbers_of_one_pass(case: Case, data: st.DataOb
     check_pieces(NETWORKS[case], ids, data.draw(partitions(length_bp + 1), label="sizes"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 @settings(max_examples=8, deadline=None)
 @given(data=st.data())
@@ -56,10 +58,11 @@ def test_rows_that_go_on_by_any_lengths_are_as_each_alone(case: Case, data: st.D
     check_ragged(NETWORKS[case], rows, plan)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("letter", "SMLA")
 @pytest.mark.parametrize(
     "patch",
-    ["letters", *(pytest.param(name, marks=pytest.mark.slow) for name in ("none", "fixed"))],
+    ["letters", "none", "fixed"],
 )
 def test_generation_goes_on_from_prompts_shorter_and_longer_than_a_filter(
     letter: str, patch: str

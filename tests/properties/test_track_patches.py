@@ -40,11 +40,13 @@ def scored(network: HyenaGLT) -> HyenaGLT:
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", [1, 2])
 def test_a_causal_network_reads_letters_and_scores_alike_however_it_is_called(stages: int) -> None:
     check_causal_network(scored(network_of(stages)))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_another_score_changes_nothing_before_its_base() -> None:
     network = network_of(2)

@@ -31,6 +31,7 @@ def rows() -> list[Tensor]:
     return documents
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", COVER, ids=str)
 def test_a_row_is_the_same_alone_and_beside_others_padded_or_not(case: Case) -> None:
     check_batch_mates(build(case, direction="bidirectional"), rows())
@@ -41,6 +42,7 @@ def test_a_row_is_the_same_alone_and_beside_others_on_both_strands(case: Case) -
     check_batch_mates(build(case, direction="bidirectional", rc="equivariant"), rows())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", COVER[::2], ids=str)
 @torch.no_grad()
 def test_a_network_for_both_reads_causally_as_a_causal_one_of_its_weights(case: Case) -> None:
@@ -172,6 +174,7 @@ def test_each_strand_has_the_patches_that_it_has_alone(patch: str) -> None:
         assert lie_alike == (patch == "none")
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_grid_lies_alike_on_both_strands_where_its_frame_fits_the_length() -> None:
     network = build(Case("", "fixed", 2, "S", "", "plain"), direction="bidirectional")

@@ -55,6 +55,7 @@ def plainly(network: HyenaGLT, sequence: str) -> list[float]:
     return bits
 
 
+@pytest.mark.slow
 @networks
 def test_a_base_is_predicted_from_the_bases_before_it(case: Case) -> None:
     sequence = "ACGTTNGCAacgRtt"
@@ -66,6 +67,7 @@ def test_a_base_is_predicted_from_the_bases_before_it(case: Case) -> None:
     assert score.loglik_nats == pytest.approx(-np.nansum(found) * math.log(2), rel=1e-12)
 
 
+@pytest.mark.slow
 @networks
 @settings(max_examples=10)
 @given(sequences=SEQUENCES, both=st.booleans())
@@ -80,10 +82,9 @@ def test_a_score_does_not_depend_on_what_is_scored_beside_it(
         assert score.loglik_nats == pytest.approx(alone.loglik_nats, rel=LOGLIK_FP32_RELATIVE)
 
 
+@pytest.mark.slow
 @networks
-@pytest.mark.parametrize(
-    "piece_bp", [7, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 20))]
-)
+@pytest.mark.parametrize("piece_bp", [7, 1, 20])
 def test_pieces_with_carried_state_give_the_numbers_of_one_pass(
     case: Case, piece_bp: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +121,7 @@ def test_an_empty_sequence_has_no_base_and_no_likelihood() -> None:
     assert score_sequences(EXACT[CASES[0]], []) == []
 
 
+@pytest.mark.slow
 @networks
 @settings(max_examples=8)
 @given(sequence=st.text("ACGTNacgt", min_size=1, max_size=50))

@@ -69,6 +69,7 @@ def drawn_records(draw: st.DrawFn) -> list[tuple[str, int, str, tuple[str, ...]]
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(
     records=drawn_records(),
@@ -94,6 +95,7 @@ def test_sites_of_one_passage_have_the_numbers_of_two_whole_windows(
             assert effect.dll_flank_nats == pytest.approx(other.dll_flank_nats, abs=OUTPUT_FP64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
 def test_neighbours_read_their_genome_once(reference: Reference, both: bool) -> None:
     asked = snvs(*range(1000, 1032))
@@ -107,6 +109,7 @@ def test_neighbours_read_their_genome_once(reference: Reference, both: bool) -> 
     assert sum(centred) >= strands * (96 + 64) * 250
 
 
+@pytest.mark.slow
 def test_no_more_is_in_memory_than_a_batch(reference: Reference) -> None:
     for stride_bp, tolerance in ((None, 0.0), (200, 0.0), (None, 0.1)):
         with positions_read(NEAR) as sizes:
@@ -122,6 +125,7 @@ def test_no_more_is_in_memory_than_a_batch(reference: Reference) -> None:
         assert max(sizes) <= 1200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
 def test_what_has_died_out_is_left_out_and_the_number_stays(
     reference: Reference, both: bool
@@ -146,6 +150,7 @@ def test_what_has_died_out_is_left_out_and_the_number_stays(
     assert sum(cut) < 0.8 * sum(whole)
 
 
+@pytest.mark.slow
 def test_an_effect_is_off_by_no_more_than_the_tolerance_over_what_was_cut(
     reference: Reference,
 ) -> None:
@@ -160,6 +165,7 @@ def test_an_effect_is_off_by_no_more_than_the_tolerance_over_what_was_cut(
             assert effect.dll_nats == pytest.approx(other.dll_nats, abs=bound)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
 def test_where_an_alt_is_cut_depends_on_nothing_beside_it(reference: Reference, both: bool) -> None:
     insertion = Variant("one", 1209, LETTERS[1209], (LETTERS[1209] + "ACGTTG" * 3,))

@@ -26,6 +26,7 @@ SINGLE = {case: build(case, dtype=torch.float32) for case in CASES}
 networks = pytest.mark.parametrize("case", CASES, ids=str)
 
 
+@pytest.mark.slow
 @networks
 @settings(max_examples=8)
 @given(data=st.data())
@@ -44,6 +45,7 @@ def test_any_pieces_give_the_surprisal_of_one_pass(case: Case, data: st.DataObje
     np.testing.assert_allclose(np.concatenate(found), expected, atol=OUTPUT_FP64)
 
 
+@pytest.mark.slow
 @networks
 def test_the_same_pieces_give_the_same_bits(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     letters = "ACGTTNGCAacgRttACGGTCA" * 3

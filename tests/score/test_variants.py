@@ -81,6 +81,7 @@ def drawn_records(draw: st.DrawFn) -> list[tuple[str, int, str, tuple[str, ...]]
     return found
 
 
+@pytest.mark.slow
 @networks
 @settings(max_examples=8)
 @given(
@@ -324,6 +325,7 @@ def test_records_of_one_site_share_its_reading(
     assert [effect for effect in apart if effect.reason is None] == [*together, together[1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
 def test_numbers_do_not_depend_on_the_batch(reference: Reference, both: bool) -> None:
     network = SINGLE[CASES[1]]
@@ -355,6 +357,7 @@ def test_variants_are_read_no_further_than_a_batch(reference: Reference) -> None
     assert taken < 20
 
 
+@pytest.mark.slow
 @networks
 def test_either_strand_of_a_genome_gives_the_same_over_both(case: Case, tmp_path: Path) -> None:
     repeat = len(CONTIGS["line"])
@@ -376,6 +379,7 @@ def test_either_strand_of_a_genome_gives_the_same_over_both(case: Case, tmp_path
                 assert one.scored_bp == two.scored_bp
 
 
+@pytest.mark.slow
 def test_strands_are_averaged_where_the_recipe_says_so(reference: Reference) -> None:
     averaging = build(CASES[0], rc="average")
     variant = Variant("line", 9, "C", ("T",))
@@ -395,6 +399,7 @@ def test_a_model_that_knows_nothing_finds_every_substitution_alike(reference: Re
     assert insertion.dll_flank_nats == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_rna_reads_t_as_u(reference: Reference) -> None:
     network = build(CASES[0], modality="rna")
     one, two = (

@@ -53,6 +53,7 @@ def test_a_gene_with_a_stop_inside_or_none_at_the_end_is_refused(
         script.protein(coding, "tiny")
 
 
+@pytest.mark.slow
 def test_both_files_have_every_whole_gene(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, SCRIPT, "--out", tmp_path / "made"], check=True, capture_output=True

@@ -85,6 +85,7 @@ def test_a_site_with_an_unknown_base_is_left_out(script: ModuleType) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("prompt", "order"), [("ATGCA", 3), ("ATGCA", 0), ("AT", 4)])
 def test_a_markov_sample_has_the_models_frequencies(
     script: ModuleType, prompt: str, order: int

@@ -169,6 +169,7 @@ def test_ridge_reads_a_number_off_words(tmp_path: Path) -> None:
     assert fit.examples == 100
 
 
+@pytest.mark.slow
 def test_a_letter_at_a_place_is_read_by_place_and_not_by_words(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     texts = [random_letters(rng, 24) for _ in range(400)]

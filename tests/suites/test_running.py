@@ -82,6 +82,7 @@ def told_of(suite: SuiteConfig, asked: BenchmarkOptions) -> tuple[Results, list[
     return results, told
 
 
+@pytest.mark.slow
 def test_all_contenders_run_and_what_is_absent_is_shown(suite: SuiteConfig, tmp_path: Path) -> None:
     results, _ = told_of(suite, options(tmp_path))
     assert [cell.contender for cell in results.cells] == list(CONTENDERS)
@@ -109,6 +110,7 @@ def test_all_contenders_run_and_what_is_absent_is_shown(suite: SuiteConfig, tmp_
     assert list((tmp_path / "out/runs/motif").glob("ours-0-*/checkpoint"))
 
 
+@pytest.mark.slow
 def test_an_optimiser_for_our_matrices_leaves_floors_as_they_are(
     suite: SuiteConfig, tmp_path: Path
 ) -> None:
@@ -133,6 +135,7 @@ def test_what_others_published_stands_apart(suite: SuiteConfig, tmp_path: Path) 
     assert "0.987" not in (tmp_path / "out/results.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_finished_cell_is_run_again_only_for_another_recipe_or_dataset(
     suite: SuiteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +167,7 @@ def test_a_finished_cell_is_run_again_only_for_another_recipe_or_dataset(
     assert ran[5:] == [("onehot", 1)]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_keeps_its_cells(
     suite: SuiteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +189,7 @@ def test_a_run_that_was_cut_off_keeps_its_cells(
     assert [cell.contender for cell in results.cells] == ["onehot", "kmer"]
 
 
+@pytest.mark.slow
 def test_leaked_test_rows_are_reported_with_and_without(suite: SuiteConfig, tmp_path: Path) -> None:
     train = (tmp_path / "motif/train.csv").read_text().splitlines()
     with (tmp_path / "motif/test.csv").open("a") as file:
@@ -217,6 +222,7 @@ def test_strata_partition_the_test_rows(tmp_path: Path, suite: SuiteConfig) -> N
     assert cell.strata["m"]["auroc"] is None
 
 
+@pytest.mark.slow
 def test_time_that_is_up_is_a_reason(suite: SuiteConfig, tmp_path: Path) -> None:
     results, _ = told_of(suite, options(tmp_path, contenders=["onehot"], minutes=0.0, only="motif"))
     assert results.cells == []
@@ -228,6 +234,7 @@ def test_time_that_is_up_is_a_reason(suite: SuiteConfig, tmp_path: Path) -> None
     assert results.not_run == []
 
 
+@pytest.mark.slow
 def test_a_floor_without_an_answer_is_not_run_and_others_are(
     suite: SuiteConfig, tmp_path: Path
 ) -> None:

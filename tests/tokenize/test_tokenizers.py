@@ -183,6 +183,7 @@ def plain_tokens(word: str, merges: Sequence[str]) -> list[str]:
         tokens[best[1] : best[1] + 2] = ["".join(tokens[best[1] : best[1] + 2])]
 
 
+@pytest.mark.slow
 @given(letters=st.text("ACGTN", max_size=60))
 def test_byte_pairs_are_those_of_the_plain_loop(letters: str) -> None:
     runs = letters.replace("N", " N ").split()

@@ -35,9 +35,8 @@ def column(out: Path, name: str) -> list[float]:
         return [float(row[name]) for row in csv.DictReader(lines) if row.get(name)]
 
 
-@pytest.mark.parametrize(
-    "settings", [MASKED, pytest.param((*MASKED, "model.rc=equivariant"), marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [MASKED, (*MASKED, "model.rc=equivariant")])
 def test_a_masked_run_starts_at_two_bits_and_learns(
     settings: tuple[str, ...], tiny: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -51,6 +50,7 @@ def test_a_masked_run_starts_at_two_bits_and_learns(
     assert report.validation_bits_per_base < 1.85
 
 
+@pytest.mark.slow
 def test_a_joint_run_logs_both_kinds_and_minimises_their_shares(
     tiny: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -63,6 +63,7 @@ def test_a_joint_run_logs_both_kinds_and_minimises_their_shares(
         np.testing.assert_allclose(total, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_step_in_which_a_kind_is_absent_is_the_other_kinds(
     tiny: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -93,6 +94,7 @@ def first_gradients(recipe: Recipe, out: Path) -> list[torch.Tensor]:
     return [gradient for shape in sorted(found) for gradient in found[shape]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("micro", ["null", "1", "3"])
 @pytest.mark.parametrize("settings", [MASKED, JOINT], ids=["masked", "joint"])
 def test_a_steps_gradient_is_that_of_the_documented_loss_however_the_batch_is_cut(
@@ -137,6 +139,7 @@ def test_a_steps_gradient_is_that_of_the_documented_loss_however_the_batch_is_cu
     ]
 
 
+@pytest.mark.slow
 def test_a_mixtures_checkpoint_names_the_regions_of_each_genome(
     tiny: MakeRecipe, tmp_path: Path
 ) -> None:

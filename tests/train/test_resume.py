@@ -163,6 +163,7 @@ def test_killed_between_two_states_it_replays_the_same_bits(
     assert_same_run(tmp_path / "run", uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "call"),
     [
@@ -204,6 +205,7 @@ def test_killed_while_writing_it_replays_the_same_bits(
     assert_same_run(out, uninterrupted)
 
 
+@pytest.mark.slow
 def test_killed_before_the_first_state_it_starts_over(whole: Whole, tmp_path: Path) -> None:
     recipe, uninterrupted = whole("adamw")
 
@@ -216,6 +218,7 @@ def test_killed_before_the_first_state_it_starts_over(whole: Whole, tmp_path: Pa
     assert_same_run(tmp_path / "run", uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_state_is_passed_over(whole: Whole, tmp_path: Path) -> None:
     recipe, uninterrupted = whole("adamw")
     out = tmp_path / "run"
@@ -231,6 +234,7 @@ def test_a_damaged_newest_state_is_passed_over(whole: Whole, tmp_path: Path) -> 
     assert_same_run(out, uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 5])
 def test_sigterm_saves_ends_and_goes_on_to_the_same_bits(
     step: int, whole: Whole, tmp_path: Path
@@ -251,6 +255,7 @@ def poison(optimiser: torch.optim.Optimizer) -> None:
         optimiser.param_groups[0]["params"][0].fill_(torch.nan)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [3, 4, 5, 6])  # before a validation, a state, none, or both
 def test_a_nan_loss_ends_the_run_and_leaves_what_was_good(
     step: int, whole: Whole, tmp_path: Path
@@ -275,6 +280,7 @@ def full_disk(tensors: Any, path: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", ["tree", "folder"])
 def test_a_full_disk_is_an_error_that_loses_nothing(
     writer: str, whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -300,6 +306,7 @@ def test_a_full_disk_is_an_error_that_loses_nothing(
     assert_same_run(out, uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit_bytes", [1, 3000])  # the log can't grow; a state can't be written
 def test_a_write_that_the_system_refuses_is_a_storage_error(
     limit_bytes: int, whole: Whole, tmp_path: Path
@@ -325,6 +332,7 @@ def test_a_write_that_the_system_refuses_is_a_storage_error(
     assert_same_run(out, uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_finished_run_resumes_to_its_own_report(whole: Whole) -> None:
     recipe, out = whole("adamw")
     before = (out / "checkpoint" / "weights.safetensors").read_bytes()
@@ -348,6 +356,7 @@ def test_an_early_stop_is_not_trained_on(tiny: MakeRecipe, tmp_path: Path) -> No
     assert train(recipe, tmp_path / "run", resume=True) == first
 
 
+@pytest.mark.slow
 def test_a_resumed_run_remembers_how_it_began(
     tiny: MakeRecipe, whole: Whole, tmp_path: Path
 ) -> None:
@@ -373,6 +382,7 @@ def test_a_genome_that_changed_can_not_be_resumed(tiny: MakeRecipe, tmp_path: Pa
         train(recipe, out, resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
 def test_a_damaged_record_says_so(content: str, tiny: MakeRecipe, tmp_path: Path) -> None:
     recipe, out = tiny(), tmp_path / "run"
@@ -382,6 +392,7 @@ def test_a_damaged_record_says_so(content: str, tiny: MakeRecipe, tmp_path: Path
         train(recipe, out, resume=True)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_the_files_of_its_folder_alone(tiny: MakeRecipe, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("# mine")
     train(tiny(), tmp_path)

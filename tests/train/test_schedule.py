@@ -86,6 +86,7 @@ def test_a_step_without_gradient_shrinks_what_decays_and_leaves_the_rest(optimis
         assert torch.equal(parameter, old)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimiser", ["adamw", "muon"])
 def test_each_step_is_taken_at_its_share_of_the_rates_asked_for(
     tiny: Callable[..., Recipe],

@@ -88,6 +88,7 @@ def assert_same(found: tuple[Tensor, list[Tensor]], wanted: tuple[Tensor, list[T
         same_gradient(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "layout"),
     [*((kind, "SL-MA-AM") for kind in KINDS), ("letters", "-SMLA-"), ("budget", "A-L-S")],
@@ -100,6 +101,7 @@ def test_the_exact_gradient_is_that_of_the_whole_rows(kind: str, layout: str) ->
     assert_same(segmented(network, batch, 9), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("segment_bp", [1, 12, 13, 100])
 def test_segments_may_be_a_base_or_the_whole_row(segment_bp: int) -> None:
     network = network_of("letters", stages=1)
@@ -107,6 +109,7 @@ def test_segments_may_be_a_base_or_the_whole_row(segment_bp: int) -> None:
     assert_same(segmented(network, batch, segment_bp), whole(network, batch))
 
 
+@pytest.mark.slow
 def test_blocks_may_be_recomputed_within_segments() -> None:
     batch = rows(23, 9)
     wanted = whole(network_of("letters"), batch)
@@ -114,6 +117,7 @@ def test_blocks_may_be_recomputed_within_segments() -> None:
     assert_same(segmented(recomputed, batch, 9), wanted)
 
 
+@pytest.mark.slow
 def test_in_bf16_segments_are_as_near_to_the_gradient_as_the_whole_is() -> None:
     """Weights cast in the pass without a gradient must not be taken in the pass with one."""
     network = network_of("fixed", dtype=torch.float32)
@@ -126,6 +130,7 @@ def test_in_bf16_segments_are_as_near_to_the_gradient_as_the_whole_is() -> None:
     assert errors[1] < 1.2 * errors[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_truncated_gradient_knows_each_segment_alone(kind: str) -> None:
     """The reference: one graph for all segments, cut between them."""
@@ -144,6 +149,7 @@ def test_a_truncated_gradient_knows_each_segment_alone(kind: str) -> None:
     assert max(float((a - b).abs().max()) for a, b in zip(found[1], exact[1], strict=True)) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gradient", ["exact", "truncated"])
 def test_patches_are_counted_once_and_without_bos(gradient: SegmentGradient) -> None:
     network, batch = network_of("learned"), rows(31, 9, 22)
@@ -161,6 +167,7 @@ def test_patches_are_counted_once_and_without_bos(gradient: SegmentGradient) -> 
     assert counted[0][0] == 59
 
 
+@pytest.mark.slow
 def test_the_loss_without_a_gradient_is_that_of_the_whole_rows() -> None:
     network, batch = network_of("budget"), rows(41, 9)
     loss = loss_in_segments(network, batch, 7)
@@ -170,6 +177,7 @@ def test_the_loss_without_a_gradient_is_that_of_the_whole_rows() -> None:
     assert not loss.nll_nats.requires_grad
 
 
+@pytest.mark.slow
 def test_activations_are_those_of_a_segment_however_long_the_row() -> None:
     """What autograd holds at most, in bytes of saved tensors."""
     network = network_of("fixed", stages=1)

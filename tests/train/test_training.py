@@ -32,6 +32,7 @@ def column(out: Path, name: str) -> list[float]:
     return [float(row[name]) for row in rows(out) if row.get(name)]
 
 
+@pytest.mark.slow
 def test_a_run_takes_the_steps_that_its_bases_pay_for(tiny: MakeRecipe, tmp_path: Path) -> None:
     report = train(tiny("train.bases=647"), tmp_path / "run", command="the command")
     assert (report.steps, report.training_bases, report.stopped) == (8, 576, "finished")
@@ -48,6 +49,7 @@ def test_a_run_takes_the_steps_that_its_bases_pay_for(tiny: MakeRecipe, tmp_path
     assert [str(region) for region in split.train] == ["chr1:0-700", "chr3:0-90"]
 
 
+@pytest.mark.slow
 def test_the_first_loss_is_two_bits_and_learning_lowers_it(
     tiny: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -57,6 +59,7 @@ def test_the_first_loss_is_two_bits_and_learning_lowers_it(
     assert np.mean(bits[-5:]) < 1.9  # the genome is rich in A: 1.57 bits
 
 
+@pytest.mark.slow
 def test_the_kept_network_gives_the_validation_that_the_report_names(
     tiny: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -74,6 +77,7 @@ def test_the_kept_network_gives_the_validation_that_the_report_names(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2])
 def test_windows_in_memory_at_once_change_no_result(
     tiny: MakeRecipe, tmp_path: Path, size: int
@@ -90,6 +94,7 @@ def test_windows_in_memory_at_once_change_no_result(
         )
 
 
+@pytest.mark.slow
 def test_a_seed_decides_everything(tiny: MakeRecipe, tmp_path: Path) -> None:
     one, same, other = (
         train(tiny(f"seed={seed}"), tmp_path / name)
@@ -100,6 +105,7 @@ def test_a_seed_decides_everything(tiny: MakeRecipe, tmp_path: Path) -> None:
     assert files[0].read_bytes() != files[2].read_bytes()
 
 
+@pytest.mark.slow
 def test_training_stops_early_when_validation_gains_nothing(
     tiny: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -107,6 +113,7 @@ def test_training_stops_early_when_validation_gains_nothing(
     assert (report.stopped, report.steps, report.best_step) == ("early", 6, 3)
 
 
+@pytest.mark.slow
 def test_the_average_is_validated_and_kept_instead_of_the_weights(
     tiny: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -131,6 +138,7 @@ def test_the_average_is_validated_and_kept_instead_of_the_weights(
         torch.testing.assert_close(found.detach(), wanted)
 
 
+@pytest.mark.slow
 def test_bf16_and_recomputed_activations_train_without_a_warning(
     tiny: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -148,6 +156,7 @@ def test_bf16_and_recomputed_activations_train_without_a_warning(
     assert all(t.dtype == torch.float32 for t in state["state_dict"].values())
 
 
+@pytest.mark.slow
 def test_a_new_run_may_start_from_a_checkpoints_weights(tiny: MakeRecipe, tmp_path: Path) -> None:
     first = train(tiny("train.bases=1440", "train.lr=0.03"), tmp_path / "first")
     second = train(tiny("train.lr=1e-30"), tmp_path / "second", init_from=Path(first.checkpoint))
@@ -160,6 +169,7 @@ def test_a_new_run_may_start_from_a_checkpoints_weights(tiny: MakeRecipe, tmp_pa
     assert provenance.steps == 3
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_are_refused(tiny: MakeRecipe, tmp_path: Path) -> None:
     first = train(tiny("train.bases=72"), tmp_path / "first")
     for number, override in enumerate(
@@ -176,6 +186,7 @@ def kept(validation: str, heldout: str = "") -> str:
     return f"data.split={{by: region, {regions}, guard_bp: 0}}"
 
 
+@pytest.mark.slow
 def test_weights_that_saw_what_a_run_evaluates_on_are_refused(
     tiny: MakeRecipe, tmp_path: Path
 ) -> None:
@@ -204,6 +215,7 @@ def test_a_run_too_short_for_a_step_says_so(tiny: MakeRecipe, tmp_path: Path) ->
         train(tiny("train.bases=71"), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_batch_of_n_is_a_step_that_moves_nothing(tiny: MakeRecipe, tmp_path: Path) -> None:
     fasta = tmp_path / "n.fa"
     fasta.write_text(f">chr1\n{'N' * 200}\n>chr2\n{'ACGT' * 30}\n")
@@ -214,6 +226,7 @@ def test_a_batch_of_n_is_a_step_that_moves_nothing(tiny: MakeRecipe, tmp_path: P
     assert column(tmp_path / "run", "empty_batches")[-1] == 8
 
 
+@pytest.mark.slow
 def test_a_validation_without_letters_says_so(tiny: MakeRecipe, tmp_path: Path) -> None:
     fasta = tmp_path / "n.fa"
     fasta.write_text(f">chr1\n{'ACGT' * 50}\n>chr2\n{'N' * 120}\n")

@@ -27,6 +27,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.text("ACGTacgt", min_size=9, max_size=40), st.integers(0, 8), st.integers(0, 99))
 def test_classes_of_bases_stay_with_their_bases(letters: str, shift: int, seed: int) -> None:

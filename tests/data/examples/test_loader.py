@@ -104,6 +104,7 @@ def content(batches: Any) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(1, 70), st.integers(1, 5), st.integers(0, 3))
 def test_an_epoch_visits_each_example_once_over_all_processes(
@@ -196,6 +197,7 @@ def test_rows_of_one_epoch_have_random_numbers_of_their_own(bases: Dataset) -> N
     assert shifts == set(range(9))
 
 
+@pytest.mark.slow
 def test_resuming_goes_on_with_the_next_batch_wherever_it_was_cut(bases: Dataset) -> None:
     changed = augment(bases, mutation=0.1)
 

@@ -388,6 +388,7 @@ def test_chromosomes_and_groups_reach_the_split(tmp_path: Path) -> None:
     assert first == third
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.text("ACGTacgtN", max_size=6), st.sampled_from("xyz")), min_size=1, max_size=12

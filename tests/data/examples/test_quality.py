@@ -40,6 +40,7 @@ def test_in_a_protein_x_is_unknown_and_n_an_amino_acid() -> None:
     assert why_dropped(b"MKUUO*", LIMITS, protein) is None  # each one amino acid, or the stop
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=20).map(lambda raw: bytes(b"ACGTN"[byte % 5] for byte in raw)))
 def test_the_default_drops_the_empty_sequence_alone(sequence: bytes) -> None:
     reason = why_dropped(sequence, QualityConfig(), DNA)

@@ -385,6 +385,7 @@ def test_files_that_cannot_be_read_are_refused_at_once(tmp_path: Path) -> None:
         source(tmp_path / "t.csv", {"kind": "values", "columns": ["y", "y"]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet", "saved"])
 def test_a_few_rows_are_in_memory_at_a_time(tmp_path: Path, name: str) -> None:
     rows = [{"sequence": "ACGT" * 25_000, "label": "a"} for _ in range(100)]

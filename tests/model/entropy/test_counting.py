@@ -65,6 +65,7 @@ def test_the_entropies_of_a_tiny_sequence() -> None:
     assert table.tolist() == [round(1024 * entropy) for entropy in expected]
 
 
+@pytest.mark.slow
 @given(regions=sequences.filter(lambda regions: any(set(r) - {"N"} for r in regions)))
 def test_counts_are_those_of_a_loop_over_both_strands(regions: list[str]) -> None:
     longest_bp = 3
@@ -99,6 +100,7 @@ def test_the_other_strand_is_the_transposed_table_turned_round(length_bp: int) -
     assert np.array_equal(counts, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("longest_bp", [0, 1, 2, 8])
 def test_an_entry_is_the_mean_over_its_occurrences_each_left_out(longest_bp: int) -> None:
     rng = np.random.default_rng(longest_bp)

@@ -49,6 +49,7 @@ def test_the_entropy_after_each_base_of_a_tiny_sequence() -> None:
     ]
 
 
+@pytest.mark.slow
 @given(
     rows=st.lists(
         st.lists(st.sampled_from([PAD, BOS, MASK, *b"ACGTUNacgtR"]), min_size=24, max_size=24),

@@ -36,6 +36,7 @@ def test_a_word_ends_with_its_position_and_begins_behind_a_gap() -> None:
     assert last_words(digits, 3).tolist() == [[21 + 1, 0, 3, gt]]
 
 
+@pytest.mark.slow
 @given(
     rows=st.lists(st.lists(st.integers(0, 4), min_size=30, max_size=30), min_size=1, max_size=3),
     longest_bp=st.integers(1, 13),
