@@ -309,6 +309,25 @@ def test_a_checkpoint_takes_another_rule_of_the_same_contract(genome: str, tmp_p
         repatched(checkpoint, ["model.stages.0.patch={kind: learned}"])
 
 
+def test_aligned_patches_give_their_place_to_none_of_another_size(
+    genome: str, tmp_path: Path
+) -> None:
+    wanted = recipe(
+        "{kind: fixed, size_bp: 6}",
+        genome,
+        "train.bases=1024",
+        "train.validation_bases=500",
+        "model.stages.0.pooling=aligned",
+    )
+    checkpoint = load_checkpoint(Path(train(wanted, tmp_path / "run").checkpoint))
+    shifted = repatched(checkpoint, ["model.stages.0.patch.frame=2"])
+    assert shifted.recipe.model.stages[0].patch.frame == 2  # type: ignore[union-attr]
+    with pytest.raises(CalibrationError, match="nor aligned ones that of another size"):
+        repatched(checkpoint, ["model.stages.0.patch.size_bp=5"])
+    with pytest.raises(RecipeError, match="pooling=aligned"):
+        repatched(checkpoint, ["model.stages.0.patch={kind: syncmer}"])
+
+
 @pytest.mark.slow
 def test_a_checkpoint_takes_patches_of_a_track_and_gives_them_back(
     genome: str, track: str, tmp_path: Path

@@ -127,6 +127,10 @@ def nested(outer: str, inner: str) -> str:
         (["model.embed.exact_k=[2, 2]"], "names a k twice"),
         (["model.embed.hashed_k=[25]"], "hashed_k holds 25"),
         (["model.stages.0.patch.frame=6"], "frame=6 must be below size_bp=6"),
+        (
+            ["model.stages.0.pooling=aligned", "model.stages.0.patch={kind: syncmer}"],
+            "syncmer patches differ; use patch.kind=fixed or pooling=mean_max",
+        ),
         (["model.backbone.layout="], "model.backbone.layout: "),
         (["model.backbone.layout=''"], "layout is empty"),
         (["model.backbone.layout=SXL"], "'SXL' can't be read"),

@@ -12,7 +12,10 @@ from properties.tolerances import OUTPUT
 from torch import Tensor
 
 from hyena_glt.ops import (
+    AlignedState,
     PoolState,
+    align_patches,
+    align_patches_reference,
     banded_attention,
     banded_attention_reference,
     fir,
@@ -373,6 +376,11 @@ def test_pooling(length: int, dtype: torch.dtype) -> None:
         lambda: pool_patches_reference(h, patches, valid),
         [h],
     )
+    agree(
+        lambda: align_patches(h, patches, valid, length, None)[:1],
+        lambda: (align_patches_reference(h, patches, valid, length),),
+        [h],
+    )
 
 
 @given(data=st.data(), total=st.integers(2, 14))
@@ -404,6 +412,32 @@ def test_an_open_patch_is_carried_from_call_to_call(data: st.DataObject, total: 
     last = max(t for t, emit in enumerate(emits) if emit)
     assert state.length.tolist() == [total - 1 - last]
     close(state.total, h[:, last + 1 :].sum(1))
+
+
+@given(data=st.data(), total=st.integers(2, 14), places=st.integers(1, 4))
+def test_places_are_counted_from_call_to_call(data: st.DataObject, total: int, places: int) -> None:
+    frame = data.draw(st.integers(0, places - 1))
+    emit = torch.tensor([[i == 0 or i % places == frame for i in range(total)]])
+    cut_at = data.draw(st.integers(1, total - 1))
+    h = numbers(1, total, 3).detach()
+    whole = cut(Emission(emit, total, torch.zeros(1).long()))
+    expected = align_patches_reference(h, whole, torch.tensor([total]), places)
+    state = AlignedState(torch.zeros(1, places, 3, dtype=h.dtype), torch.zeros(1).long())
+    found = []
+    for start, end in ((0, cut_at), (cut_at, total)):
+        patches = cut(Emission(emit[:, start:end], end - start, torch.zeros(1).long()))
+        side, after = align_patches(
+            h[:, start:end], patches, torch.tensor([end - start]), places, state
+        )
+        assert after is not None
+        state = after
+        found.append(side[:, : patches.closed[0]])
+    assert torch.equal(torch.cat(found, 1), expected[:, : whole.closed[0]])
+    last = int(emit[0].nonzero()[-1])
+    tail = h[:, last + 1 :]
+    assert state.length.tolist() == [tail.shape[1]]
+    assert torch.equal(state.h[:, : tail.shape[1]], tail)
+    assert not state.h[:, tail.shape[1] :].any()
 
 
 @given(total=st.integers(0, 9), width=st.integers(1, 5), data=st.data())

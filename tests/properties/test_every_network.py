@@ -13,6 +13,7 @@ from properties.tiny import AXES, PATCHES, Case, build, document, full_product, 
 
 LENGTH_BP = 12
 COVER = pairwise_cover()
+ALIGNED = [case._replace(patch="aligned") for case in COVER if case.patch == "fixed"]
 
 
 def test_any_two_settings_of_two_axes_meet_in_the_cover() -> None:
@@ -24,7 +25,9 @@ def test_any_two_settings_of_two_axes_meet_in_the_cover() -> None:
             assert len(met) == len(axes[first]) * len(axes[second])
 
 
-@pytest.mark.parametrize("patch", [name for name in PATCHES if name not in ("none", "fixed")])
+@pytest.mark.parametrize(
+    "patch", [name for name in PATCHES if name not in ("none", "fixed", "aligned")]
+)
 @torch.no_grad()
 def test_the_rules_of_the_cover_cut_another_sequence_elsewhere(patch: str) -> None:
     """Else limits alone close patches, and the properties are those of a grid."""
@@ -35,7 +38,7 @@ def test_the_rules_of_the_cover_cut_another_sequence_elsewhere(patch: str) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", COVER, ids=str)
+@pytest.mark.parametrize("case", [*COVER, *ALIGNED], ids=str)
 def test_properties_hold_over_a_pairwise_cover(case: Case) -> None:
     check_causal_network(build(case))
 

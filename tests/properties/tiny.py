@@ -67,6 +67,10 @@ PATCHES: dict[str, tuple[Any, Any]] = {  # (outer, inner) rule
         {"kind": "fixed", "size_bp": 3, "frame": 1},
         {"kind": "fixed", "size_bp": 6, "frame": 4},
     ),
+    "aligned": (  # and pooled so
+        {"kind": "fixed", "size_bp": 3, "frame": 1},
+        {"kind": "fixed", "size_bp": 6, "frame": 4},
+    ),
     "syncmer": (
         {"kind": "syncmer", "k": 3, "s": 1, "min_bp": 2, "max_bp": 4},
         {"kind": "syncmer", "k": 5, "s": 2, "min_bp": 3, "max_bp": 6},
@@ -92,7 +96,7 @@ PATCHES: dict[str, tuple[Any, Any]] = {  # (outer, inner) rule
 }
 AXES: dict[str, Sequence[Any]] = {
     "encoder": ["", "S", "M", "L", "A"],
-    "patch": list(PATCHES),
+    "patch": [name for name in PATCHES if name != "aligned"],  # cases of "fixed", pooled so too
     "stages": [1, 2],
     "backbone": ["S", "M", "L", "A", "SMLA"],
     "decoder": ["", "S", "M", "L", "A"],
@@ -139,6 +143,7 @@ def build(
             "encoder": case.encoder,
             "decoder": case.decoder,
             "patch": NONE if isinstance(rule, Patcher) else rule,
+            "pooling": "aligned" if case.patch == "aligned" else "mean_max",
         }
         for rule in rules
     ]

@@ -54,8 +54,8 @@ def repatched(checkpoint: Checkpoint, overrides: Sequence[str]) -> Checkpoint:
     except CheckpointError:
         raise CalibrationError(
             f"checkpoint {recipe.name!r}: its weights don't fit a network with these patches; "
-            "pooled patches can take each other's place, but not that of learned ones, and the "
-            "rest of the model section must stay as it is"
+            "pooled patches can take each other's place, but not that of learned ones, nor aligned "
+            "ones that of another size, and the rest of the model section must stay as it is"
         ) from None
     return found
 

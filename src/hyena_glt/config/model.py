@@ -123,12 +123,26 @@ class StageConfig(StackConfig):
 
     encoder: str = Field(description="layout of the local encoder; may be empty")
     patch: PatchConfig
+    pooling: Literal["mean_max", "aligned"] = Field(
+        "mean_max",
+        description="mean_max: the mean and the maximum of a patch's positions; aligned: its "
+        "positions side by side, so that a codon's places are told apart (fixed patches only)",
+    )
     decoder: str = Field(description="layout of the local decoder; may be empty")
 
     @model_validator(mode="after")
     def _layouts_can_be_read(self) -> "StageConfig":
         parse_layout(self.encoder)
         parse_layout(self.decoder)
+        return self
+
+    @model_validator(mode="after")
+    def _places_are_known(self) -> "StageConfig":
+        if self.pooling == "aligned" and not isinstance(self.patch, FixedPatchConfig):
+            raise ValueError(
+                f"pooling=aligned lays as many positions side by side in each patch, and those of "
+                f"{self.patch.kind} patches differ; use patch.kind=fixed or pooling=mean_max"
+            )
         return self
 
 
@@ -190,6 +204,13 @@ class ModelConfig(Config):
         self._check_stack(self.backbone, self.backbone.layout)
         self._check_mixers_are_used()
         return self
+
+    def places(self, level: int) -> int:
+        """Return how many positions of its rate a patch of stage ``level`` has, if it is fixed."""
+        patch = self.stages[level].patch
+        assert isinstance(patch, FixedPatchConfig)
+        outer = self.stages[level - 1].patch if level else None
+        return patch.size_bp // (outer.size_bp if isinstance(outer, FixedPatchConfig) else 1)
 
     def layouts(self) -> str:
         """All letters used, in no order."""

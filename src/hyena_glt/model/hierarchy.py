@@ -15,7 +15,7 @@ from hyena_glt.config import LearnedPatchConfig, ModelConfig
 from hyena_glt.model.router import Router, RouterState, Routing, ratio_loss, straight_through
 from hyena_glt.nn import RMSNorm, Span, Stack, put_rows, select_rows
 from hyena_glt.nn.stack import StackState
-from hyena_glt.ops import PoolState, pool_patches, smooth
+from hyena_glt.ops import AlignedState, PoolState, align_patches, pool_patches, smooth
 from hyena_glt.patch import Emission, Patcher, PatcherState, Patches, cut
 
 
@@ -41,7 +41,7 @@ class HierarchyState(NamedTuple):
     encoder: StackState
     patcher: PatcherState
     router: RouterState | None
-    pool: PoolState  # the open patch
+    pool: PoolState | AlignedState  # the open patch
     latent: Float[Tensor, "B E"]  # the backbone's answer to the patch closed last
     inner: Union["HierarchyState", StackState]
     decoder: StackState
@@ -77,9 +77,11 @@ class Hierarchy(nn.Module):
             self.router = Router(stage.width, stage.patch)
             self.ratio = stage.patch.mean_bp / (patchers[level - 1].mean_bp if level else 1)
             self.ratio_weight = stage.patch.ratio_weight
-        # A patch is pooled: mean and max. A router selects: the state where the patch closes.
-        pooled = stage.width if self.router is not None else 2 * stage.width
-        self.pool = nn.Linear(pooled, inside.width)
+        # A patch is pooled: mean and max, or its positions side by side. A router selects: the
+        # state where the patch closes.
+        self.places = config.places(level) if stage.pooling == "aligned" else None
+        states = 1 if self.router is not None else self.places or 2
+        self.pool = nn.Linear(states * stage.width, inside.width)
         self.inner: Hierarchy | Stack
         if last:
             backbone = config.backbone
@@ -113,15 +115,18 @@ class Hierarchy(nn.Module):
             encoder=self.encoder.begin(like),
             patcher=self.patcher.begin(batch, like.device),
             router=None if self.router is None else self.router.begin(like),
-            pool=PoolState(
-                torch.zeros_like(like),
-                torch.full_like(like, -torch.inf),
-                torch.zeros(batch, dtype=torch.long, device=like.device),
-            ),
+            pool=self._open(like),
             latent=inside,
             inner=self.inner.begin(inside),
             decoder=self.decoder.begin(like),
         )
+
+    def _open(self, like: Float[Tensor, "B D"]) -> PoolState | AlignedState:
+        """Return an empty patch."""
+        length = torch.zeros(len(like), dtype=torch.long, device=like.device)
+        if self.places is not None:
+            return AlignedState(like.new_zeros(len(like), self.places, like.shape[1]), length)
+        return PoolState(torch.zeros_like(like), torch.full_like(like, -torch.inf), length)
 
     def forward(
         self,
@@ -227,10 +232,15 @@ class Hierarchy(nn.Module):
         patches: Patches,
         span: Span,
         state: HierarchyState | None,
-    ) -> tuple[Float[Tensor, "B P E"], PoolState | None]:
+    ) -> tuple[Float[Tensor, "B P E"], PoolState | AlignedState | None]:
         """Return (latents, state): a residual stream, in the precision of h under autocast too."""
         before = None if state is None else state.pool
+        if self.places is not None:
+            assert not isinstance(before, PoolState)
+            side_BPN, after = align_patches(h_BLD, patches, span.length, self.places, before)
+            return self.pool(side_BPN).to(h_BLD.dtype), after
         if self.router is None:
+            assert not isinstance(before, AlignedState)
             mean_BPD, max_BPD, pool = pool_patches(h_BLD, patches, span.length, before)
             return self.pool(torch.cat([mean_BPD, max_BPD], -1)).to(h_BLD.dtype), pool
         index = patches.close[..., None].expand(-1, -1, h_BLD.shape[2])

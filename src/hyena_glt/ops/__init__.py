@@ -1,5 +1,6 @@
 """Takes tensors; gives tensors. A plain reference stands beside each fast function."""
 
+from hyena_glt.ops.align import AlignedState, align_patches, align_patches_reference
 from hyena_glt.ops.banded import banded_attention, banded_attention_reference
 from hyena_glt.ops.fir import fir, fir_reference
 from hyena_glt.ops.kmer import kmer_codes, kmer_codes_reference, kmer_rows
@@ -10,7 +11,10 @@ from hyena_glt.ops.ragged import last_positions
 from hyena_glt.ops.smooth import smooth, smooth_reference
 
 __all__ = [
+    "AlignedState",
     "PoolState",
+    "align_patches",
+    "align_patches_reference",
     "banded_attention",
     "banded_attention_reference",
     "fir",
