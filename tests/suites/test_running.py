@@ -9,7 +9,9 @@ import pytest
 
 from hyena_glt.config.suites import SuiteConfig, load_suite_config
 from hyena_glt.config.tasks import ClassificationTaskConfig, PoolingConfig
+from hyena_glt.data.examples import open_dataset
 from hyena_glt.errors import RecipeError, StorageError
+from hyena_glt.finetune import Predictor, evaluate
 from hyena_glt.suites import CONTENDERS, BenchmarkOptions, Cell, Results, run_suite
 from hyena_glt.suites.contenders import run_contender
 from hyena_glt.suites.results import NotRun
@@ -122,6 +124,30 @@ def test_an_optimiser_for_our_matrices_leaves_floors_as_they_are(
         found.append({cell.contender: cell.validation["loss"] for cell in results.cells})
     assert found[0]["cnn"] == found[1]["cnn"]
     assert found[0]["ours"] != found[1]["ours"]
+
+
+@pytest.mark.slow
+def test_ours_answers_by_both_strands_where_a_set_says_so(
+    suite: SuiteConfig, tmp_path: Path
+) -> None:
+    """Of the same network as by one strand, in a cell of its own; floors stay as they are."""
+    found = {}
+    for both in (False, True):
+        sets = (suite.sets[0].model_copy(update={"both_strands": both}),)
+        asked = options(tmp_path, contenders=["ours", "onehot"], only="motif")
+        results, _ = told_of(suite.model_copy(update={"sets": sets}), asked)
+        found[both] = {cell.contender: cell for cell in results.cells}
+    assert found[True]["onehot"] == found[False]["onehot"]
+    one, other = found[False]["ours"], found[True]["ours"]
+    assert one.checksum != other.checksum
+    assert one.validation == other.validation
+    (folder,) = (tmp_path / "out/runs/motif").glob(f"ours-0-{other.checksum[:8]}/checkpoint")
+    (dataset,) = (tmp_path / "out/datasets").glob("**/manifest.json")
+    for cell, both in ((one, False), (other, True)):
+        expected = evaluate(Predictor([folder]), open_dataset(dataset.parent), both_strands=both)
+        nats = expected.report["metrics"]["nll_nats"]["value"]
+        assert cell.metrics["nll_nats"] == pytest.approx(nats, rel=1e-6)
+    assert one.metrics["nll_nats"] != pytest.approx(other.metrics["nll_nats"], rel=1e-5)
 
 
 def test_what_others_published_stands_apart(suite: SuiteConfig, tmp_path: Path) -> None:

@@ -61,12 +61,23 @@ class SetConfig(Config):
     metrics: tuple[str, ...] = Field(
         min_length=1, description="reported; the first chooses on validation"
     )
+    both_strands: bool = Field(
+        False,
+        description="ours answers the test part by the mean of both strands, labels of bases "
+        "turned back; floors by one",
+    )
     strata: str | None = Field(
         None,
         description="a regular expression whose first group, in a row's name, is what it is "
         "reported apart by",
     )
     published: tuple[PublishedConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _strands_are_two(self) -> "SetConfig":
+        if self.both_strands and self.modality != "dna":
+            raise ValueError(f"both_strands: {self.modality} has one strand; remove it")
+        return self
 
     @model_validator(mode="after")
     def _adapted_table_is_read(self) -> "SetConfig":

@@ -2,12 +2,12 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 
 from hyena_glt.config.examples import Part
 from hyena_glt.config.tasks import PairTaskConfig, SignalTaskConfig
@@ -98,7 +98,7 @@ def evaluate(
     if not rows:
         raise RecipeError(f"{dataset.folder}: its part {part} is empty; evaluate another")
     targets = [np.asarray(row.target) for row in rows]
-    values = _answers(predictor, rows, both_strands)
+    values = answers_to_rows(predictor, rows, both_strands)
     groups, units = _groups(held)
     resampling = Resampling(len(rows), groups, replicates, seed)
     drawn = _replicates(predictor, values, targets, resampling)
@@ -131,7 +131,7 @@ def evaluate(
     if against:
         report["against"] = {}
         for name, other in against.items():
-            answers = _answers(other, rows, both_strands)
+            answers = answers_to_rows(other, rows, both_strands)
             others = _replicates(other, answers, targets, resampling)
             report["against"][name] = _comparison(drawn, others)
             # McNemar's test takes examples as independent, which those of a group aren't.
@@ -141,7 +141,10 @@ def evaluate(
     return Evaluation(_plain(report), rows, values, scores)
 
 
-def _answers(predictor: Predictor, rows: list[Row], both_strands: bool) -> list[np.ndarray]:
+def answers_to_rows(
+    predictor: Predictor, rows: Iterable[Row], both_strands: bool
+) -> list[Float[np.ndarray, "..."]]:
+    """Return the answer to each row of a dataset, as `predict` gives it to new sequences."""
     found = predict(predictor, (_example(row) for row in rows), both_strands=both_strands)
     return [prediction.values for prediction in found]
 

@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from hyena_glt.checkpoint.tasks import build_task_network, load_task_checkpoint
 from hyena_glt.config import FinetuneRecipe, FinetuneTrainConfig
 from hyena_glt.config.finetune import FullTuningConfig
 from hyena_glt.data.examples import Dataset
 from hyena_glt.data.examples.loader import ExampleLoader, evaluation_loader
 from hyena_glt.data.examples.order import EpochOrder
-from hyena_glt.finetune import Answers, answer, finetune, measure
+from hyena_glt.finetune import Answers, Predictor, answer, finetune, measure
+from hyena_glt.finetune.evaluation import answers_to_rows
 from hyena_glt.finetune.setup import (
     answer_names,
     augmentation,
@@ -59,12 +59,14 @@ def run_contender(
     folder: Path,
     device: Device,
     command: str,
+    *,
+    both_strands: bool = False,
 ) -> Outcome:
     """Return what a contender answers to the test part of ``dataset``.
 
     ``recipe`` is ours; floors that are networks have its task, batches, epochs, patience and
     metric, and so at most as many examples. ``folder`` holds the run's state and, of ours, its
-    checkpoint; what was cut off there goes on.
+    checkpoint; what was cut off there goes on. With ``both_strands`` ours answers by their mean.
 
     Raises RecipeError where task and dataset don't fit or a floor has no answer, TrainingError, and
     TerminatedError.
@@ -75,25 +77,35 @@ def run_contender(
         fit = fit_linear(contender, dataset, recipe.task, metric, recipe.seed)
         return Outcome(fit.answers, fit.parameters, 1, fit.examples, fit.validation)
     if contender == "ours":
-        return _ours(recipe, dataset, folder, device, command)
+        return _ours(recipe, dataset, folder, device, command, both_strands)
     outcome = _floor(contender, recipe, dataset, folder, device)
     shutil.rmtree(folder, ignore_errors=True)
     return outcome
 
 
 def _ours(
-    recipe: FinetuneRecipe, dataset: Dataset, folder: Path, device: Device, command: str
+    recipe: FinetuneRecipe,
+    dataset: Dataset,
+    folder: Path,
+    device: Device,
+    command: str,
+    both_strands: bool,
 ) -> Outcome:
     begun = (folder / "finetune.json").is_file()
     report = finetune(recipe, folder, resume=begun, device=device, command=command)
     if report.stopped == "terminated":
         raise TerminatedError
     assert report.checkpoint is not None, "an epoch was finished"
-    network = build_task_network(load_task_checkpoint(Path(report.checkpoint))).to(device)
-    found = _tested(network, dataset, recipe, device)
-    size = _size(network)
-    rows = len(dataset.part("train"))
-    return Outcome(found, size, report.epochs, report.epochs * rows, report.validation)
+    predictor = Predictor([Path(report.checkpoint)], device)
+    network = predictor.networks[0]
+    if both_strands:
+        rows = list(dataset.part("test"))
+        values = answers_to_rows(predictor, rows, both_strands=True)
+        found = Answers(values, [np.asarray(row.target) for row in rows], None)
+    else:
+        found = _tested(network, dataset, recipe, device)
+    examples = report.epochs * len(dataset.part("train"))
+    return Outcome(found, _size(network), report.epochs, examples, report.validation)
 
 
 def _floor(

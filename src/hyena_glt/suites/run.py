@@ -221,9 +221,12 @@ def _checksum(due: _Due, recipe: FinetuneRecipe, dataset: Dataset) -> str:
         said["metric"] = recipe.train.metric
     elif due.contender != "ours":
         said = {name: value for name, value in said.items() if name not in ("init", "model")}
-    elif recipe.init is not None:
-        manifest = Path(recipe.init) / MANIFEST
-        said["weights"] = file_sha256(manifest) if manifest.is_file() else ""
+    else:
+        if recipe.init is not None:
+            manifest = Path(recipe.init) / MANIFEST
+            said["weights"] = file_sha256(manifest) if manifest.is_file() else ""
+        if due.each.both_strands:
+            said["both_strands"] = True
     data = file_sha256(dataset.folder / MANIFEST)
     text = json.dumps([_PROTOCOL, due.contender, due.each.strata, said, data], sort_keys=True)
     return sha256(text.encode()).hexdigest()
@@ -245,7 +248,15 @@ def _run(
     if not len(dataset.part("test")):
         raise RecipeError(f"{due.each.name}: its test part is empty; change the suite's split")
     began = time.perf_counter()
-    outcome = run_contender(due.contender, recipe, dataset, folder, options.device, options.command)
+    outcome = run_contender(
+        due.contender,
+        recipe,
+        dataset,
+        folder,
+        options.device,
+        options.command,
+        both_strands=due.each.both_strands,
+    )
     seconds = time.perf_counter() - began
     leaked = leaked_rows(dataset)
     names = answer_names(dataset)
