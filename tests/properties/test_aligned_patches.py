@@ -8,45 +8,62 @@ from torch import Tensor
 
 from hyena_glt.model import HyenaGLT
 from hyena_glt.tokenize import BOS
+from properties.checks import same
 from properties.tiny import Case, build
 
-
-def bare(patch: str, patches: Sequence[dict[str, object]]) -> HyenaGLT:
-    """A network without encoder, decoder and k-mers: what a latent knows came through pooling."""
-    return build(Case("", patch, len(patches), "S", "", "plain"), patches=patches)
+SIZE_BP = 3
 
 
-def answer(network: HyenaGLT, letters: str) -> Tensor:
-    """The logits behind the last letter."""
-    logits: Tensor = network(torch.tensor([[BOS, *letters.encode()]])).logits
-    return logits[0, -1]
+def bare(patch: str, sizes_bp: Sequence[int] = (SIZE_BP,), direction: str = "causal") -> HyenaGLT:
+    """A network without encoder, decoder and k-mers: what latents know came through pooling."""
+    patches = [{"kind": "fixed", "size_bp": size_bp} for size_bp in sizes_bp]
+    case = Case("", patch, len(patches), "S", "", "plain")
+    return build(case, patches=patches, direction=direction)
 
 
-@pytest.mark.parametrize("sizes", [(3,), (3, 6), (6, 6)], ids=str)
+def row(letters: str) -> Tensor:
+    return torch.tensor([[BOS, *letters.encode()]])
+
+
+@pytest.mark.parametrize("sizes_bp", [(3,), (3, 6), (6, 6)], ids=str)
 @torch.no_grad()
-def test_aligned_patches_tell_places_apart_and_others_dont(sizes: tuple[int, ...]) -> None:
-    """The second base and the third change places, all else, codons of other letters too, stays."""
-    patches = [{"kind": "fixed", "size_bp": size_bp} for size_bp in sizes]
-    pooled, aligned = bare("fixed", patches), bare("aligned", patches)
-    one, other = "GCTAACGGT", "GTCAACGGT"
-    torch.testing.assert_close(answer(pooled, one), answer(pooled, other))
-    assert not torch.allclose(answer(aligned, one), answer(aligned, other))
+def test_aligned_patches_tell_places_apart_and_others_dont(sizes_bp: tuple[int, ...]) -> None:
+    """The second base and the third change places, and all else stays."""
+    pooled, aligned = bare("fixed", sizes_bp), bare("aligned", sizes_bp)
+    one, other = row("GCTAACGGT"), row("GTCAACGGT")
+    same(pooled(one).logits[0, -1], pooled(other).logits[0, -1])
+    found = aligned(one).logits[0, -1]
+    assert not torch.allclose(found, aligned(other).logits[0, -1])
 
 
+@pytest.mark.parametrize("direction", ["causal", "bidirectional"])
 @torch.no_grad()
-def test_the_latent_of_a_patch_is_that_of_its_places_by_hand() -> None:
-    network = bare("aligned", [{"kind": "fixed", "size_bp": 3}])
-    level = network.hierarchy
-    seen: list[Tensor] = []
-    level.inner.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    network(torch.tensor([[BOS, *b"GCTAA"]]))
-    x_LD = network.embed(*_row(b"GCTAA"), network.embed.begin(1, torch.device("cpu")))[0][0]
-    of_place = level.pool.weight.unflatten(1, (3, -1)).unbind(1)
-    bos = of_place[0] @ x_LD[0] + level.pool.bias
-    first = sum(w @ x for w, x in zip(of_place, x_LD[1:4], strict=True)) + level.pool.bias
-    torch.testing.assert_close(seen[0][0, :2], torch.stack([bos, first]))
+def test_each_place_has_weights_of_its_own_on_the_way_in_and_out(direction: str) -> None:
+    network = bare("aligned", direction=direction)
+    level, ids = network.hierarchy, row("GCTAACGG")
+    given: list[Tensor] = []
+    answered: list[Tensor] = []
+    level.inner.register_forward_pre_hook(lambda _, args: given.append(args[0][0]))
+    level.inner.register_forward_hook(lambda _, args, found: answered.append(found[0][0]))
+    logits = network(ids).logits[0]
+    length = torch.tensor([ids.shape[1]])
+    x_LD = network.embed(ids, length, network.embed.begin(1, ids.device))[0][0]
 
+    # BOS is a patch of its own; the last two bases are one where the row's end closes it.
+    patches = [[0], [1, 2, 3], [4, 5, 6], *([[7, 8]] if direction == "bidirectional" else [])]
+    way_in = level.pool.weight.unflatten(1, (SIZE_BP, -1))
+    for patch, latent in zip(patches, given[0], strict=False):
+        told = [way_in[:, place] @ x_LD[at] for place, at in enumerate(patch)]
+        same(latent, torch.stack(told).sum(0) + level.pool.bias)
 
-def _row(letters: bytes) -> tuple[Tensor, Tensor]:
-    ids = torch.tensor([[BOS, *letters]])
-    return ids, torch.tensor([ids.shape[1]])
+    weight = level.up.weight.unflatten(0, (SIZE_BP, -1))
+    bias = level.up.bias.unflatten(0, (SIZE_BP, -1))
+    z_PE = level.inner_norm(answered[0])
+    for at, x_D in enumerate(x_LD):
+        own = next((n for n, patch in enumerate(patches) if at in patch), 3)
+        place = at - (patches[own][0] if own < len(patches) else 7)
+        closes = own < len(patches) and at == patches[own][-1]
+        read = own if direction == "bidirectional" or closes else own - 1
+        y_D = x_D + level.gate * (weight[place] @ z_PE[read] + bias[place])
+        head = network.head if network.masked_head is None else network.masked_head
+        same(logits[at], head(y_D[None, None])[0, 0])

@@ -48,7 +48,10 @@ class HierarchyState(NamedTuple):
 
 
 class Hierarchy(nn.Module):
-    """y = decoder(h + gate * up(inner(pool(h)))[read]), with h = encoder(x)."""
+    """y = decoder(h + gate * up(inner(pool(h)))[read]), with h = encoder(x).
+
+    With aligned pooling ``up`` has channels for each place in a patch, and a position reads its own.
+    """
 
     def __init__(self, config: ModelConfig, level: int, patchers: list[Patcher]) -> None:
         super().__init__()
