@@ -50,7 +50,7 @@ class HierarchyState(NamedTuple):
 class Hierarchy(nn.Module):
     """y = decoder(h + gate * up(inner(pool(h)))[read]), with h = encoder(x).
 
-    With aligned pooling ``up`` has channels for each place in a patch, and a position reads its own.
+    With aligned pooling ``up`` has channels for each place in a patch; a position reads its own.
     """
 
     def __init__(self, config: ModelConfig, level: int, patchers: list[Patcher]) -> None:
