@@ -426,7 +426,7 @@ def test_places_are_counted_from_call_to_call(data: st.DataObject, total: int, p
     found = []
     for start, end in ((0, cut_at), (cut_at, total)):
         patches = cut(Emission(emit[:, start:end], end - start, torch.zeros(1).long()))
-        side, _, after = align_patches(
+        side, after = align_patches(
             h[:, start:end], patches, torch.tensor([end - start]), places, state
         )
         assert after is not None

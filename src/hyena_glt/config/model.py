@@ -126,8 +126,7 @@ class StageConfig(StackConfig):
     pooling: Literal["mean_max", "aligned"] = Field(
         "mean_max",
         description="mean_max: the mean and the maximum of a patch's positions; aligned: its "
-        "positions side by side, and each place reads back its own, so that a codon's places are "
-        "told apart (fixed patches only)",
+        "positions side by side, so that a codon's places are told apart (fixed patches only)",
     )
     decoder: str = Field(description="layout of the local decoder; may be empty")
 

@@ -15,7 +15,7 @@ from hyena_glt.config import LearnedPatchConfig, ModelConfig
 from hyena_glt.model.router import Router, RouterState, Routing, ratio_loss, straight_through
 from hyena_glt.nn import RMSNorm, Span, Stack, put_rows, select_rows
 from hyena_glt.nn.stack import StackState
-from hyena_glt.ops import AlignedState, PoolState, align_patches, pool_patches, read_aligned, smooth
+from hyena_glt.ops import AlignedState, PoolState, align_patches, pool_patches, smooth
 from hyena_glt.patch import Emission, Patcher, PatcherState, Patches, cut
 
 
@@ -48,10 +48,7 @@ class HierarchyState(NamedTuple):
 
 
 class Hierarchy(nn.Module):
-    """y = decoder(h + gate * up(inner(pool(h)))[read]), with h = encoder(x).
-
-    With aligned pooling ``up`` has channels for each place in a patch; a position reads its own.
-    """
+    """y = decoder(h + gate * up(inner(pool(h)))[read]), with h = encoder(x)."""
 
     def __init__(self, config: ModelConfig, level: int, patchers: list[Patcher]) -> None:
         super().__init__()
@@ -97,7 +94,7 @@ class Hierarchy(nn.Module):
         else:
             self.inner = Hierarchy(config, level + 1, patchers)
         self.inner_norm = RMSNorm(inside.width)
-        self.up = nn.Linear(inside.width, (self.places or 1) * stage.width)
+        self.up = nn.Linear(inside.width, stage.width)
         # The outermost gate starts shut; were those inside shut too, the backbone would wait.
         self.gate = nn.Parameter(torch.full((stage.width,), float(level > 0)))
         self.decoder = stack(stage.decoder, stage.width, stage.mlp_width, spacing_bp)
@@ -149,7 +146,7 @@ class Hierarchy(nn.Module):
         routing, router = self._route(h_BLD, span, state)
         emission, patcher = self._emit(routing, reading, outer, base_of, span, state)
         patches = cut(_at_rate(emission, base_of, span))
-        z_BPE, place, pool = self._pool(h_BLD, patches, span, state)
+        z_BPE, pool = self._pool(h_BLD, patches, span, state)
         z_BPE, inside, inner = self._think(z_BPE, patches, reading, emission, base_of, span, state)
         # Slot 0 is the latent of the patch closed last before this call; a row starts with BOS,
         # which emits, so that a fresh row never reads it. Two-sided, a position reads its own
@@ -159,16 +156,11 @@ class Hierarchy(nn.Module):
             share = routing.confidence.gather(1, patches.close)
             z_BPE = smooth(z_BPE.to(share.dtype), share, before.to(share.dtype)).to(z_BPE.dtype)
         z_BPE = torch.cat([before[:, None], z_BPE], 1)
-        up_BPD = self.up(self.inner_norm(z_BPE))
+        up_BPD = self.gate * self.up(self.inner_norm(z_BPE))
         latent = patches.seg if span.two_sided else patches.read
         # Padding after a row whose last position closes a patch is in no patch at all.
-        index = (latent + 1).clamp(max=patches.capacity)
-        if place is not None:
-            assert self.places is not None
-            up_BLD = self.gate * read_aligned(up_BPD, index, place, self.places)
-        else:
-            wide = index[..., None].expand(-1, -1, up_BPD.shape[2])
-            up_BLD = (self.gate * up_BPD).gather(1, wide)
+        index = (latent + 1).clamp(max=patches.capacity)[..., None]
+        up_BLD = up_BPD.gather(1, index.expand(-1, -1, up_BPD.shape[2]))
         trace = Trace([emission, *inside.emissions], inside.ratio_loss)
         if routing is not None:
             closes = _at_rate(emission, base_of, span).mask
@@ -240,22 +232,19 @@ class Hierarchy(nn.Module):
         patches: Patches,
         span: Span,
         state: HierarchyState | None,
-    ) -> tuple[Float[Tensor, "B P E"], Int[Tensor, "B L"] | None, PoolState | AlignedState | None]:
-        """Return (latents, each position's place where that counts, state).
-
-        Latents are a residual stream, in the precision of h under autocast too.
-        """
+    ) -> tuple[Float[Tensor, "B P E"], PoolState | AlignedState | None]:
+        """Return (latents, state): a residual stream, in the precision of h under autocast too."""
         before = None if state is None else state.pool
         if self.places is not None:
             assert not isinstance(before, PoolState)
-            side_BPN, place, after = align_patches(h_BLD, patches, span.length, self.places, before)
-            return self.pool(side_BPN).to(h_BLD.dtype), place, after
+            side_BPN, after = align_patches(h_BLD, patches, span.length, self.places, before)
+            return self.pool(side_BPN).to(h_BLD.dtype), after
         if self.router is None:
             assert not isinstance(before, AlignedState)
             mean_BPD, max_BPD, pool = pool_patches(h_BLD, patches, span.length, before)
-            return self.pool(torch.cat([mean_BPD, max_BPD], -1)).to(h_BLD.dtype), None, pool
+            return self.pool(torch.cat([mean_BPD, max_BPD], -1)).to(h_BLD.dtype), pool
         index = patches.close[..., None].expand(-1, -1, h_BLD.shape[2])
-        return self.pool(h_BLD.gather(1, index)).to(h_BLD.dtype), None, before
+        return self.pool(h_BLD.gather(1, index)).to(h_BLD.dtype), before
 
     def _think(
         self,

@@ -1,11 +1,6 @@
 """Takes tensors; gives tensors. A plain reference stands beside each fast function."""
 
-from hyena_glt.ops.align import (
-    AlignedState,
-    align_patches,
-    align_patches_reference,
-    read_aligned,
-)
+from hyena_glt.ops.align import AlignedState, align_patches, align_patches_reference
 from hyena_glt.ops.banded import banded_attention, banded_attention_reference
 from hyena_glt.ops.fir import fir, fir_reference
 from hyena_glt.ops.kmer import kmer_codes, kmer_codes_reference, kmer_rows
@@ -34,7 +29,6 @@ __all__ = [
     "modal_reference",
     "pool_patches",
     "pool_patches_reference",
-    "read_aligned",
     "rms_norm",
     "rms_norm_reference",
     "smooth",

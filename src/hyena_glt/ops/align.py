@@ -1,8 +1,8 @@
-"""Lay the positions of each patch side by side, each at its place, and give each place its part.
+"""Lay the positions of each patch side by side, each at its place.
 
 What pools a patch by mean and maximum no longer knows where in it a position stood; here place i of
-a patch has channels of its own, on the way in and on the way out, as in Megabyte (Yu et al. 2023,
-arXiv:2305.07185). A patch that is shorter than others has zeros at its last places.
+a patch has channels of its own, as in Megabyte (Yu et al. 2023, arXiv:2305.07185). A patch that is
+shorter than others has zeros at its last places.
 """
 
 from typing import NamedTuple
@@ -27,22 +27,20 @@ def align_patches(
     length: Int[Tensor, " B"],
     places: int,
     state: AlignedState | None,
-) -> tuple[Float[Tensor, "B P ND"], Int[Tensor, "B L"], AlignedState | None]:
-    """Return (positions side by side, place of each, next state) of the patches of this call.
+) -> tuple[Float[Tensor, "B P ND"], AlignedState | None]:
+    """Return (positions side by side, next state) of the patches that this call closes.
 
     Channel i * D + d is channel d of the position at place i of the N ``places``; no patch may have
-    more positions than that. Zeros where no patch is closed, place 0 in padding. ``state`` None
-    starts a row and asks for none back.
+    more positions than that. Zeros in padding. ``state`` None starts a row and asks for none back.
     """
     batch, total, dim = h_BLD.shape
     index = torch.arange(total, device=h_BLD.device)
     opened = torch.zeros_like(length) if state is None else -state.length
     starts = torch.cat([opened[:, None], patches.close + 1], 1)
-    inside = index < length[:, None]
-    place = torch.where(inside, index - starts.gather(1, patches.seg), 0)
+    place = index - starts.gather(1, patches.seg)
     # One patch more takes the open tail of a row that closes P patches, one place more the padding.
     end = (patches.capacity + 1) * places
-    slot = torch.where(inside, patches.seg * places + place, end)
+    slot = torch.where(index < length[:, None], patches.seg * places + place, end)
     wide = slot[..., None].expand(-1, -1, dim)
     h_BSD = h_BLD.new_zeros(batch, end + 1, dim).scatter(1, wide, h_BLD)[:, :-1]
     if state is not None:
@@ -51,24 +49,11 @@ def align_patches(
     closed = torch.arange(patches.capacity, device=h_BLD.device) < patches.closed[:, None]
     found = torch.where(closed[..., None], side_BPN[:, :-1], 0)
     if state is None:
-        return found, place, None
+        return found, None
     tail = patches.closed[:, None]
     pick = tail[..., None].expand(-1, 1, places * dim)
     rest = side_BPN.gather(1, pick).reshape(batch, places, dim)
-    return found, place, AlignedState(rest, length - starts.gather(1, tail)[:, 0])
-
-
-def read_aligned(
-    up_BPN: Float[Tensor, "B P ND"],
-    index_BL: Int[Tensor, "B L"],
-    place_BL: Int[Tensor, "B L"],
-    places: int,
-) -> Float[Tensor, "B L D"]:
-    """Return what each position reads: of patch ``index_BL`` the channels of its own place."""
-    batch, patches, width = up_BPN.shape
-    each_BSD = up_BPN.reshape(batch, patches * places, width // places)
-    slot = index_BL * places + place_BL
-    return each_BSD.gather(1, slot[..., None].expand(-1, -1, each_BSD.shape[2]))
+    return found, AlignedState(rest, length - starts.gather(1, tail)[:, 0])
 
 
 def align_patches_reference(
