@@ -309,6 +309,7 @@ def test_a_checkpoint_takes_another_rule_of_the_same_contract(genome: str, tmp_p
         repatched(checkpoint, ["model.stages.0.patch={kind: learned}"])
 
 
+@pytest.mark.slow
 def test_aligned_patches_give_their_place_to_none_of_another_size(
     genome: str, tmp_path: Path
 ) -> None:

@@ -296,10 +296,13 @@ def test_a_mistake_is_named_by_its_path_in_the_yaml_and_told_once(override: str,
         (SYNCMER, "{kind: none}", True),
     ],
 )
-def test_inner_patches_close_where_outer_ones_do(outer: str, inner: str, fits: bool) -> None:
-    override = f"model.stages=[{stage(outer)}, {stage(inner)}]"
+@pytest.mark.parametrize("between", ["", f"{stage('{kind: none}')}, "], ids=["", "none between"])
+def test_inner_patches_close_where_outer_ones_do(
+    outer: str, inner: str, fits: bool, between: str
+) -> None:
+    override = f"model.stages=[{stage(outer)}, {between}{stage(inner)}]"
     if fits:
-        assert len(loaded(override).model.stages) == 2
+        assert len(loaded(override).model.stages) == (3 if between else 2)
     else:
         assert "don't close where patches of" in problem(override)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hyena_glt.ops import (
     AlignedState,
+    Grid,
     PoolState,
     align_patches,
     align_patches_reference,
@@ -376,9 +377,20 @@ def test_pooling(length: int, dtype: torch.dtype) -> None:
         lambda: pool_patches_reference(h, patches, valid),
         [h],
     )
+
+
+@dtypes
+@lengths
+def test_positions_side_by_side(length: int, dtype: torch.dtype) -> None:
+    h = numbers(3, length, 4, dtype=dtype)
+    valid = torch.tensor([length, (length + 1) // 2, 1])
+    index = torch.arange(length).expand(3, length)
+    emit = ((index == 0) | (index % 5 == 3)) & (index < valid[:, None])
+    patches = cut(Emission(emit, int(emit.sum(1).max()) + 1, torch.zeros(3).long()))
+    place = Grid(5, 3, 1).place(index)
     agree(
-        lambda: align_patches(h, patches, valid, length, None)[:1],
-        lambda: (align_patches_reference(h, patches, valid, length),),
+        lambda: align_patches(h, patches, valid, place, 5, None)[:1],
+        lambda: (align_patches_reference(h, patches, valid, place, 5),),
         [h],
     )
 
@@ -414,30 +426,46 @@ def test_an_open_patch_is_carried_from_call_to_call(data: st.DataObject, total: 
     close(state.total, h[:, last + 1 :].sum(1))
 
 
-@given(data=st.data(), total=st.integers(2, 14), places=st.integers(1, 4))
-def test_places_are_counted_from_call_to_call(data: st.DataObject, total: int, places: int) -> None:
-    frame = data.draw(st.integers(0, places - 1))
-    emit = torch.tensor([[i == 0 or i % places == frame for i in range(total)]])
+@given(data=st.data(), total=st.integers(2, 14), step_bp=st.integers(1, 2))
+def test_an_open_patch_keeps_its_places_from_call_to_call(
+    data: st.DataObject, total: int, step_bp: int
+) -> None:
+    places = data.draw(st.integers(1, 4))
+    size_bp = places * step_bp
+    grid = Grid(size_bp, data.draw(st.integers(0, size_bp - 1)), step_bp)
+    # What is left of the bases where each position stands: BOS, and where the outer grid closes.
+    bases = range(total * step_bp)
+    ends = [i for i in bases if (i + 1) % step_bp == grid.frame % step_bp][: total - 1]
+    coordinate = torch.tensor([[0, *(i + 1 for i in ends)]])
+    emit = torch.tensor([[True, *((i + 1) % size_bp == grid.frame for i in ends)]])
+    place = grid.place(coordinate)
+    closing = emit[0].nonzero()[1:, 0]
+    assert (place[0, closing] == places - 1).all(), "a patch ends at its last place"
     cut_at = data.draw(st.integers(1, total - 1))
     h = numbers(1, total, 3).detach()
     whole = cut(Emission(emit, total, torch.zeros(1).long()))
-    expected = align_patches_reference(h, whole, torch.tensor([total]), places)
-    state = AlignedState(torch.zeros(1, places, 3, dtype=h.dtype), torch.zeros(1).long())
+    expected = align_patches_reference(h, whole, torch.tensor([total]), place, places)
+    state = AlignedState(torch.zeros(1, places, 3, dtype=h.dtype))
     found = []
     for start, end in ((0, cut_at), (cut_at, total)):
         patches = cut(Emission(emit[:, start:end], end - start, torch.zeros(1).long()))
         side, after = align_patches(
-            h[:, start:end], patches, torch.tensor([end - start]), places, state
+            h[:, start:end],
+            patches,
+            torch.tensor([end - start]),
+            place[:, start:end],
+            places,
+            state,
         )
         assert after is not None
         state = after
         found.append(side[:, : patches.closed[0]])
     assert torch.equal(torch.cat(found, 1), expected[:, : whole.closed[0]])
-    last = int(emit[0].nonzero()[-1])
-    tail = h[:, last + 1 :]
-    assert state.length.tolist() == [tail.shape[1]]
-    assert torch.equal(state.h[:, : tail.shape[1]], tail)
-    assert not state.h[:, tail.shape[1] :].any()
+    tail = range(int(emit[0].nonzero()[-1]) + 1, total)
+    rest = torch.zeros(1, places, 3, dtype=h.dtype)
+    for position in tail:
+        rest[0, place[0, position]] = h[0, position]
+    assert torch.equal(state.h, rest)
 
 
 @given(total=st.integers(0, 9), width=st.integers(1, 5), data=st.data())

@@ -23,6 +23,7 @@ LIMITS = {"mean_bp": 3, "min_bp": 2, "max_bp": 9}
 WORDS = {"min_bp": 1, "max_bp": 4}
 PATCHES: dict[str, tuple[list[Any], Any]] = {
     "fixed": ([{"kind": "fixed", "size_bp": 3}], None),
+    "aligned": ([{"kind": "fixed", "size_bp": 3}, {"kind": "fixed", "size_bp": 6}], None),
     "capped budget": (
         [{"kind": "budget", "budget_bits": 2.5, "min_bp": 1, "max_bp": 120, "cap": 10}],
         ENTROPY,
@@ -44,7 +45,7 @@ ROWS = [document(length, seed, "ACGT") for seed, length in enumerate((90, 40))]
 
 def network_of(name: str, backbone: str = "S", dtype: torch.dtype = torch.float64) -> HyenaGLT:
     patches, entropy = PATCHES[name]
-    case = CASE._replace(backbone=backbone)
+    case = CASE._replace(backbone=backbone, patch="aligned" if name == "aligned" else CASE.patch)
     return build(case, patches=patches, entropy=entropy, dtype=dtype)
 
 

@@ -9,11 +9,19 @@ from properties.checks import (
     check_pieces,
     check_prefixes,
 )
-from properties.tiny import AXES, PATCHES, Case, build, document, full_product, pairwise_cover
+from properties.tiny import (
+    AXES,
+    PATCHES,
+    Case,
+    build,
+    document,
+    full_product,
+    pairwise_cover,
+    with_aligned,
+)
 
 LENGTH_BP = 12
 COVER = pairwise_cover()
-ALIGNED = [case._replace(patch="aligned") for case in COVER if case.patch == "fixed"]
 
 
 def test_any_two_settings_of_two_axes_meet_in_the_cover() -> None:
@@ -38,20 +46,20 @@ def test_the_rules_of_the_cover_cut_another_sequence_elsewhere(patch: str) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [*COVER, *ALIGNED], ids=str)
+@pytest.mark.parametrize("case", with_aligned(COVER), ids=str)
 def test_properties_hold_over_a_pairwise_cover(case: Case) -> None:
     check_causal_network(build(case))
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("backbone", AXES["backbone"])
-@pytest.mark.parametrize("patch", AXES["patch"])
+@pytest.mark.parametrize("patch", PATCHES)
 def test_properties_hold_over_the_full_product(patch: str, backbone: str) -> None:
     """Encoder and decoder alike and embeddings in turn here; the pairwise cover mixes them."""
     encoders, embeds = AXES["encoder"], AXES["embed"]
     cases = [
         case
-        for case in full_product()
+        for case in with_aligned(full_product())
         if case.patch == patch
         and case.backbone == backbone
         and case.encoder == case.decoder

@@ -16,7 +16,16 @@ from properties.checks import (
     same,
     same_gradient,
 )
-from properties.tiny import PATCHES, RICH, Case, build, document, padded, pairwise_cover
+from properties.tiny import (
+    PATCHES,
+    RICH,
+    Case,
+    build,
+    document,
+    padded,
+    pairwise_cover,
+    with_aligned,
+)
 
 COVER = pairwise_cover()
 EQUIVARIANT_FP32 = 1e-6
@@ -32,7 +41,7 @@ def rows() -> list[Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", COVER, ids=str)
+@pytest.mark.parametrize("case", with_aligned(COVER), ids=str)
 def test_a_row_is_the_same_alone_and_beside_others_padded_or_not(case: Case) -> None:
     check_batch_mates(build(case, direction="bidirectional"), rows())
 

@@ -96,7 +96,7 @@ PATCHES: dict[str, tuple[Any, Any]] = {  # (outer, inner) rule
 }
 AXES: dict[str, Sequence[Any]] = {
     "encoder": ["", "S", "M", "L", "A"],
-    "patch": [name for name in PATCHES if name != "aligned"],  # cases of "fixed", pooled so too
+    "patch": [name for name in PATCHES if name != "aligned"],  # see with_aligned
     "stages": [1, 2],
     "backbone": ["S", "M", "L", "A", "SMLA"],
     "decoder": ["", "S", "M", "L", "A"],
@@ -120,6 +120,11 @@ def pairwise_cover() -> list[Case]:
         cover.append(best)
         wanted -= covers[best]
     return cover
+
+
+def with_aligned(cases: Sequence[Case]) -> list[Case]:
+    """All ``cases``, and those of fixed patches once more with positions side by side."""
+    return [*cases, *(case._replace(patch="aligned") for case in cases if case.patch == "fixed")]
 
 
 def build(

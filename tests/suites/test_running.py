@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hyena_glt.config.suites import SuiteConfig, load_suite_config
+from hyena_glt.config.suites import SetConfig, SuiteConfig, load_suite_config
 from hyena_glt.config.tasks import ClassificationTaskConfig, PoolingConfig
 from hyena_glt.data.examples import open_dataset
 from hyena_glt.errors import RecipeError, StorageError
@@ -137,6 +137,10 @@ def test_ours_answers_by_both_strands_where_a_set_says_so(
         asked = options(tmp_path, contenders=["ours", "onehot"], only="motif")
         results, _ = told_of(suite.model_copy(update={"sets": sets}), asked)
         found[both] = {cell.contender: cell for cell in results.cells}
+        said = "Ours answers motif by the mean of both strands" in (
+            tmp_path / "out/results.md"
+        ).read_text(encoding="utf-8")
+        assert said == both
     assert found[True]["onehot"] == found[False]["onehot"]
     one, other = found[False]["ours"], found[True]["ours"]
     assert one.checksum != other.checksum
@@ -148,6 +152,21 @@ def test_ours_answers_by_both_strands_where_a_set_says_so(
         nats = expected.report["metrics"]["nll_nats"]["value"]
         assert cell.metrics["nll_nats"] == pytest.approx(nats, rel=1e-6)
     assert one.metrics["nll_nats"] != pytest.approx(other.metrics["nll_nats"], rel=1e-5)
+
+
+def test_both_strands_without_place_or_use_are_refused_before_training(
+    suite: SuiteConfig, tmp_path: Path
+) -> None:
+    said = suite.sets[0].model_dump(mode="json", exclude_unset=True)
+    with pytest.raises(ValueError, match="proteins have one strand"):
+        SetConfig.model_validate({**said, "both_strands": True, "modality": "protein"})
+    one = suite.model_copy(
+        update={"sets": (suite.sets[0].model_copy(update={"both_strands": True}),)}
+    )
+    more = (*TINY, "task.strands=both", "model.direction=causal")
+    asked = options(tmp_path, contenders=["ours"], overrides=more)
+    (missed,) = told_of(one, asked)[0].not_run
+    assert "its answer is that of both strands already" in missed.reason
 
 
 def test_what_others_published_stands_apart(suite: SuiteConfig, tmp_path: Path) -> None:

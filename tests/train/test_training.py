@@ -181,6 +181,17 @@ def test_weights_that_do_not_fit_are_refused(tiny: MakeRecipe, tmp_path: Path) -
         train(tiny(), tmp_path / "none", init_from=tmp_path / "nothing")
 
 
+@pytest.mark.slow
+def test_positions_side_by_side_dont_take_weights_of_mean_and_maximum(
+    tiny: MakeRecipe, tmp_path: Path
+) -> None:
+    """Of patches of two bases the weights have one shape."""
+    settings = ("train.bases=72", "model.stages.0.patch.size_bp=2")
+    first = Path(train(tiny(*settings), tmp_path / "first").checkpoint)
+    with pytest.raises(CheckpointError, match=r"have pooling=\['mean_max'\], the recipe's"):
+        train(tiny(*settings, "model.stages.0.pooling=aligned"), tmp_path / "next", init_from=first)
+
+
 def kept(validation: str, heldout: str = "") -> str:
     regions = f"validation: ['{validation}'], heldout: [{heldout}]"
     return f"data.split={{by: region, {regions}, guard_bp: 0}}"

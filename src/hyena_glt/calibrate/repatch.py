@@ -24,8 +24,9 @@ def repatched(checkpoint: Checkpoint, overrides: Sequence[str]) -> Checkpoint:
 
     The weights stay, and the entropy model where it is still the one asked for. What is missing is
     found on the checkpoint's own training regions, whose files must be there, unchanged; a rule
-    with its number reads none of them. Patches that are pooled can be exchanged for each other;
-    learned ones, which select, can't. Raises RecipeError, CalibrationError or CheckpointError.
+    with its number reads none of them. Patches that are pooled can be exchanged for each other,
+    aligned ones for those of their size; learned ones, which select, can't. Raises RecipeError,
+    CalibrationError or CheckpointError.
     """
     for override in overrides:
         if not re.match(_RULES, override):

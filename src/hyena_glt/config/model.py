@@ -189,8 +189,8 @@ class ModelConfig(Config):
                 f"rc=equivariant needs direction=bidirectional, found {self.direction}: a causal "
                 "row reads one strand's way; use rc=average"
             )
-        for outer, inner in zip(self.stages, self.stages[1:], strict=False):
-            _check_nested(outer.patch, inner.patch)
+        for level, stage in enumerate(self.stages[1:], 1):
+            _check_nested(self.outer_patch(level) or self.stages[0].patch, stage.patch)
         self._check_entropy_is_used()
         for stage in self.stages:
             if isinstance(stage.patch, BpePatchConfig) and self.direction != "bidirectional":
@@ -205,12 +205,13 @@ class ModelConfig(Config):
         self._check_mixers_are_used()
         return self
 
-    def places(self, level: int) -> int:
-        """Return how many positions of its rate a patch of stage ``level`` has, if it is fixed."""
-        patch = self.stages[level].patch
-        assert isinstance(patch, FixedPatchConfig)
-        outer = self.stages[level - 1].patch if level else None
-        return patch.size_bp // (outer.size_bp if isinstance(outer, FixedPatchConfig) else 1)
+    def outer_patch(self, level: int) -> PatchConfig | None:
+        """Return the rule in whose patches those of stage ``level`` lie; None if in bases.
+
+        Stages of `none` between the two close where the outer one does.
+        """
+        outer = [stage.patch for stage in self.stages[:level] if stage.patch.kind != "none"]
+        return outer[-1] if outer else None
 
     def layouts(self) -> str:
         """All letters used, in no order."""

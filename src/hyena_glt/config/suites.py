@@ -75,8 +75,8 @@ class SetConfig(Config):
 
     @model_validator(mode="after")
     def _strands_are_two(self) -> "SetConfig":
-        if self.both_strands and self.modality != "dna":
-            raise ValueError(f"both_strands: {self.modality} has one strand; remove it")
+        if self.both_strands and self.modality == "protein":
+            raise ValueError("both_strands: proteins have one strand; remove it")
         return self
 
     @model_validator(mode="after")

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from hyena_glt.config import LearnedPatchConfig, ModelConfig
+from hyena_glt.config import FixedPatchConfig, LearnedPatchConfig, ModelConfig
 from hyena_glt.model.router import Router, RouterState, Routing, ratio_loss, straight_through
 from hyena_glt.nn import RMSNorm, Span, Stack, put_rows, select_rows
 from hyena_glt.nn.stack import StackState
-from hyena_glt.ops import AlignedState, PoolState, align_patches, pool_patches, smooth
+from hyena_glt.ops import AlignedState, Grid, PoolState, align_patches, pool_patches, smooth
 from hyena_glt.patch import Emission, Patcher, PatcherState, Patches, cut
 
 
@@ -79,8 +79,8 @@ class Hierarchy(nn.Module):
             self.ratio_weight = stage.patch.ratio_weight
         # A patch is pooled: mean and max, or its positions side by side. A router selects: the
         # state where the patch closes.
-        self.places = config.places(level) if stage.pooling == "aligned" else None
-        states = 1 if self.router is not None else self.places or 2
+        self.grid = _grid(config, level) if stage.pooling == "aligned" else None
+        states = self.grid.places if self.grid is not None else 1 if self.router is not None else 2
         self.pool = nn.Linear(states * stage.width, inside.width)
         self.inner: Hierarchy | Stack
         if last:
@@ -123,9 +123,9 @@ class Hierarchy(nn.Module):
 
     def _open(self, like: Float[Tensor, "B D"]) -> PoolState | AlignedState:
         """Return an empty patch."""
+        if self.grid is not None:
+            return AlignedState(like.new_zeros(len(like), self.grid.places, like.shape[1]))
         length = torch.zeros(len(like), dtype=torch.long, device=like.device)
-        if self.places is not None:
-            return AlignedState(like.new_zeros(len(like), self.places, like.shape[1]), length)
         return PoolState(torch.zeros_like(like), torch.full_like(like, -torch.inf), length)
 
     def forward(
@@ -235,9 +235,10 @@ class Hierarchy(nn.Module):
     ) -> tuple[Float[Tensor, "B P E"], PoolState | AlignedState | None]:
         """Return (latents, state): a residual stream, in the precision of h under autocast too."""
         before = None if state is None else state.pool
-        if self.places is not None:
+        if self.grid is not None:
             assert not isinstance(before, PoolState)
-            side_BPN, after = align_patches(h_BLD, patches, span.length, self.places, before)
+            place, places = self.grid.place(span.coordinate), self.grid.places
+            side_BPN, after = align_patches(h_BLD, patches, span.length, place, places, before)
             return self.pool(side_BPN).to(h_BLD.dtype), after
         if self.router is None:
             assert not isinstance(before, AlignedState)
@@ -333,6 +334,15 @@ class Hierarchy(nn.Module):
         loss = self.ratio_weight * ratio_loss(routing, closes, _valid(span), self.ratio)
         inside = trace.ratio_loss
         return trace._replace(ratio_loss=loss if inside is None else loss + inside)
+
+
+def _grid(config: ModelConfig, level: int) -> Grid:
+    """Return where the fixed patches of a rate close, over those of the rate that it reads."""
+    patch = config.stages[level].patch
+    assert isinstance(patch, FixedPatchConfig)
+    outer = config.outer_patch(level)
+    step_bp = outer.size_bp if isinstance(outer, FixedPatchConfig) else 1
+    return Grid(patch.size_bp, patch.frame, step_bp)
 
 
 def _spacing_bp(patcher: Patcher, window_bp: int) -> int:

@@ -1,6 +1,6 @@
 """Takes tensors; gives tensors. A plain reference stands beside each fast function."""
 
-from hyena_glt.ops.align import AlignedState, align_patches, align_patches_reference
+from hyena_glt.ops.align import AlignedState, Grid, align_patches, align_patches_reference
 from hyena_glt.ops.banded import banded_attention, banded_attention_reference
 from hyena_glt.ops.fir import fir, fir_reference
 from hyena_glt.ops.kmer import kmer_codes, kmer_codes_reference, kmer_rows
@@ -12,6 +12,7 @@ from hyena_glt.ops.smooth import smooth, smooth_reference
 
 __all__ = [
     "AlignedState",
+    "Grid",
     "PoolState",
     "align_patches",
     "align_patches_reference",

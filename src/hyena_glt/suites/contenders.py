@@ -10,9 +10,11 @@ import torch
 
 from hyena_glt.config import FinetuneRecipe, FinetuneTrainConfig
 from hyena_glt.config.finetune import FullTuningConfig
+from hyena_glt.config.tasks import SignalTaskConfig
 from hyena_glt.data.examples import Dataset
 from hyena_glt.data.examples.loader import ExampleLoader, evaluation_loader
 from hyena_glt.data.examples.order import EpochOrder
+from hyena_glt.errors import RecipeError
 from hyena_glt.finetune import Answers, Predictor, answer, finetune, measure
 from hyena_glt.finetune.evaluation import answers_to_rows
 from hyena_glt.finetune.setup import (
@@ -77,10 +79,30 @@ def run_contender(
         fit = fit_linear(contender, dataset, recipe.task, metric, recipe.seed)
         return Outcome(fit.answers, fit.parameters, 1, fit.examples, fit.validation)
     if contender == "ours":
+        if both_strands:
+            _check_strands(recipe, dataset)
         return _ours(recipe, dataset, folder, device, command, both_strands)
     outcome = _floor(contender, recipe, dataset, folder, device)
     shutil.rmtree(folder, ignore_errors=True)
     return outcome
+
+
+def _check_strands(recipe: FinetuneRecipe, dataset: Dataset) -> None:
+    """Raise RecipeError, before training, where the other strand's answer has no place or use."""
+    task = recipe.task
+    if hasattr(task, "pooling") and getattr(task, "strands", "one") == "both":
+        raise RecipeError(
+            "both_strands with task.strands=both: its answer is that of both strands already; "
+            "remove one"
+        )
+    if isinstance(task, SignalTaskConfig):
+        lengths_bp = dataset.part("test").lengths()
+        rest = lengths_bp[lengths_bp % task.bin_bp != 0]
+        if len(rest):
+            raise RecipeError(
+                f"both_strands: a test sequence of {rest[0]} bp isn't whole bins of {task.bin_bp} "
+                "bp, so that bins of its strands differ; remove it, or cut sequences to whole bins"
+            )
 
 
 def _ours(

@@ -51,6 +51,9 @@ def page(
 ) -> str:
     """Return the tables in Markdown: measured, apart by strata, cost, not run, published."""
     parts = [f"# {suite.name}", suite.about, "## Measured", _PROTOCOL]
+    both = [each.name for each in sets if each.both_strands]
+    if both:
+        parts.append(f"Ours answers {', '.join(both)} by the mean of both strands, floors by one.")
     parts.append(_table(["set", "metric", *contenders], [*_measured(sets, contenders, results)]))
     for title, head, rows in (
         (

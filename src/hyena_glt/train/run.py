@@ -167,11 +167,11 @@ def _network(recipe: Recipe, record: RunRecord, sources: Sequence[Source]) -> Hy
         _refuse_seen(donor, found, record)
         if recipe.data.reserved is not None:
             _refuse_seen_reserved(donor, found, sources, recipe.data.reserved.margin_bp)
-        _take_weights(network, donor, found)
+        _take_weights(network, recipe, donor, found)
     return network
 
 
-def _take_weights(network: HyenaGLT, folder: Path, found: Checkpoint) -> None:
+def _take_weights(network: HyenaGLT, recipe: Recipe, folder: Path, found: Checkpoint) -> None:
     """Give ``network`` the weights found in ``folder``; its entropy model is of its own regions.
 
     Raises CheckpointError where they don't fit.
@@ -184,12 +184,17 @@ def _take_weights(network: HyenaGLT, folder: Path, found: Checkpoint) -> None:
         network.load_state_dict(weights)
     except RuntimeError as error:
         problem = str(error).splitlines()[-1].strip()
+    # Side by side or mean and maximum: of two places the weights have one shape.
+    pooling = [[stage.pooling for stage in r.model.stages] for r in (found.recipe, recipe)]
+    if problem is None and pooling[0] != pooling[1]:
+        problem = f"its stages have pooling={pooling[0]}, the recipe's {pooling[1]}"
     if found.recipe.modality != network.alphabet.modality:
         problem = f"it is a model of {found.recipe.modality}"
     if problem is not None:
         raise CheckpointError(
             f"{folder}: its weights don't fit this recipe ({problem}); --init-from needs the same "
-            "model section, patches that are pooled apart, and modality"
+            "model section, patches that are pooled apart (aligned ones keep their size), and "
+            "modality"
         )
 
 
