@@ -1,4 +1,4 @@
-"""Coding sequence, a class for each base and strand, on parts of genomes that nothing else reads.
+"""Coding sequence, a class for each place in the codon and strand, on parts of genomes.
 
 E. coli is one contig: its parts, those of a split by fraction, are cut apart into contigs of a
 genome of their own, 10 kb between parts. Pseudogenes are neither coding nor background, which many
@@ -63,8 +63,14 @@ def gene_suite(data: Path, work: Path) -> SuiteConfig:
     work.mkdir(parents=True, exist_ok=True)
     names = _write_ecoli(data, work)
     _write_gff(work / "yeast.gff3", list(_yeast_coding(data)))
-    windows = {"kind": "annotation", "features": {"CDS": "coding"}, "window_bp": WINDOW_BP}
-    rest = {"task": {"kind": "bases"}, "metrics": ["mcc", "auroc/background", "f1"]}
+    windows = {
+        **{"kind": "annotation", "features": {"CDS": "coding"}, "codons": True},
+        "window_bp": WINDOW_BP,
+    }
+    rest = {
+        **{"task": {"kind": "bases"}, "metrics": ["auroc/background", "mcc", "f1"]},
+        "both_strands": True,
+    }
     sets = [
         {
             "name": "ecoli_heldout_tenth",
@@ -167,8 +173,10 @@ def _yeast_coding(data: Path) -> Iterator[str]:
         if _bases(pieces) > _bases(genes.get(gene, [])):
             genes[gene] = pieces
     for (contig, strand, _), pieces in genes.items():
-        for start, end in pieces:
-            yield _line(contig, start, end, strand)
+        read_bp = 0
+        for start, end in pieces if strand == "+" else reversed(pieces):
+            yield _line(contig, start, end, strand, -read_bp % 3)
+            read_bp += end - start
 
 
 def _bases(pieces: Iterable[tuple[int, int]]) -> int:
@@ -177,14 +185,17 @@ def _bases(pieces: Iterable[tuple[int, int]]) -> int:
 
 def _cut(feature: Feature, contigs: dict[str, tuple[int, int]]) -> Iterable[str]:
     """Give the feature on each contig that it reaches into, cut at the contig's ends."""
+    assert feature.phase is not None, "a coding sequence has a phase"
     for name, (first, last) in contigs.items():
         start, end = max(feature.start, first), min(feature.end, last)
         if start < end:
-            yield _line(name, start - first, end - first, feature.strand)
+            lost_bp = start - feature.start if feature.strand == "+" else feature.end - end
+            phase = (feature.phase - lost_bp) % 3
+            yield _line(name, start - first, end - first, feature.strand, phase)
 
 
-def _line(contig: str, start: int, end: int, strand: str) -> str:
-    return f"{contig}\tcut\tCDS\t{start + 1}\t{end}\t.\t{strand}\t.\t."
+def _line(contig: str, start: int, end: int, strand: str, phase: int) -> str:
+    return f"{contig}\tcut\tCDS\t{start + 1}\t{end}\t.\t{strand}\t{phase}\t."
 
 
 def _write_gff(path: Path, lines: Iterable[str]) -> None:

@@ -285,7 +285,7 @@ def test_genes_are_cut_at_the_ends_of_parts(tmp_path: Path) -> None:
         # Its own remnant has no coding sequence, an insertion in it has; 50 bp between two are few.
         "c\tx\tCDS\t40001\t40100\t.\t+\t.\tID=p;pseudo=true\n"
         "c\tx\tpseudogene\t40001\t41000\t.\t+\t.\tID=h\n"
-        "c\tx\tCDS\t40301\t40450\t.\t+\t.\tID=i\n"
+        "c\tx\tCDS\t40301\t40450\t.\t+\t0\tID=i\n"
         "c\tx\tpseudogene\t41051\t41200\t.\t+\t.\tID=j\n"
         "c\tx\tpseudogene\t319901\t320400\t.\t-\t.\tID=g\n"
         "c\tx\tCDS\t359901\t360070\t.\t-\t0\tID=c\n"
@@ -305,8 +305,8 @@ def test_genes_are_cut_at_the_ends_of_parts(tmp_path: Path) -> None:
     )
     suite = gene_suite(data, tmp_path / "work")
     assert (tmp_path / "work" / "yeast.gff3").read_text().splitlines()[1:] == [
-        "I\tcut\tCDS\t3\t8\t.\t+\t.\t.",
-        "I\tcut\tCDS\t21\t29\t.\t+\t.\t.",
+        "I\tcut\tCDS\t3\t8\t.\t+\t0\t.",
+        "I\tcut\tCDS\t21\t29\t.\t+\t0\t.",
     ]
     each = suite.sets[0]
     config = DatasetConfig(modality="dna", sources=each.sources, split=each.split)
@@ -317,9 +317,13 @@ def test_genes_are_cut_at_the_ends_of_parts(tmp_path: Path) -> None:
         "validation": 30_000 - 400,
         "test": 40_000,
     }
-    assert {name: about.classes for name, about in parts.items()} == {
-        # Of the pseudogene at 15081 to 15200, 20 bp are a gene's too.
-        "train": {"background": 300_000 - 1150 - 280, "coding+": 180, "coding-": 100},
-        "validation": {"background": 30_000 - 400 - 9, "coding+": 0, "coding-": 9},
-        "test": {"background": 40_000 - 70, "coding+": 0, "coding-": 70},
+    assert {name: tuple(about.classes.values()) for name, about in parts.items()} == {
+        # Background, each place in the codon on plus and on minus. Of the pseudogene at 15081 to
+        # 15200, 20 bp are a gene's too.
+        "train": (300_000 - 1150 - 280, 60, 34, 60, 33, 60, 33),
+        "validation": (30_000 - 400 - 9, 0, 3, 0, 3, 0, 3),
+        "test": (40_000 - 70, 0, 24, 0, 23, 0, 23),
     }
+    assert "train.0\tcut\tCDS\t1\t30\t.\t+\t2\t." in (
+        (tmp_path / "work" / "ecoli.gff3").read_text().splitlines()
+    )

@@ -156,6 +156,8 @@ class AnnotationSourceConfig(Config):
     Classes are named in ``features``; a base in none is ``background``. With ``stranded`` a class
     is one of a strand, as in ``coding+`` and ``coding-``. Where several cover a base, the one that
     ``features`` names first has it; where one class covers it on both strands, the plus strand.
+    With ``codons`` a class is that of a place in the codon too, as in ``coding1+``, by the phase of
+    each feature; of features that overlap on one strand the first in the file has a base.
     """
 
     kind: Literal["annotation"]
@@ -163,9 +165,20 @@ class AnnotationSourceConfig(Config):
     genome: str = Field(description=_GENOME)
     features: dict[str, str] = Field(min_length=1, description="feature type to class: CDS: coding")
     stranded: bool = True
+    codons: bool = Field(
+        False, description="each place in the codon is a class; takes stranded and phases"
+    )
     window_bp: int = Field(ge=1)
     contigs: tuple[str, ...] | None = None
     part: Part | None = Field(None, description=_PART)
+
+    @model_validator(mode="after")
+    def _codons_have_a_strand(self) -> "AnnotationSourceConfig":
+        if self.codons and not self.stranded:
+            raise ValueError(
+                "codons=true with stranded=false: a codon is read on one strand; remove one"
+            )
+        return self
 
 
 class SignalSourceConfig(Config):

@@ -139,6 +139,48 @@ def test_gtf_and_the_other_name_of_a_contig_are_read(genome: Path) -> None:
     assert codes(source(genome, text)) == ["111" + "0" * 25, "00000002"]
 
 
+def test_each_place_in_the_codon_has_the_class_of_its_strand(genome: Path) -> None:
+    """By hand: in the frame of the first base that is read, whatever the phase cuts off."""
+    found = source(genome, PLUS + MINUS, codons=True)
+    classes = ("background", *(f"coding{place}{strand}" for strand in "+-" for place in "123"))
+    assert labels(next(iter(found))).classes == classes
+    assert codes(found) == ["0000" + "123123123" + "000" + "654654654" + "000", "0" * 8]
+    cut = PLUS.replace("\t5\t13\t.\t+\t0", "\t7\t13\t.\t+\t1") + MINUS.replace(
+        "\t17\t25\t.\t-\t0", "\t17\t24\t.\t-\t2"
+    )
+    assert codes(source(genome, cut, codons=True))[0] == (
+        "000000" + "3123123" + "000" + "65465465" + "0000"
+    )
+    for place, bases in enumerate(("ACT", "TAA", "GTA"), 1):
+        assert labelled(source(genome, PLUS, codons=True), f"coding{place}+") == bases
+
+
+def test_of_overlapping_frames_one_feature_has_a_base_and_plus_comes_first(genome: Path) -> None:
+    first = "chr1\tx\tCDS\t1\t6\t.\t+\t0\tID=c\n"
+    shifted = "chr1\tx\tCDS\t2\t10\t.\t+\t0\tID=d\n"
+    minus = "chr1\tx\tCDS\t9\t14\t.\t-\t0\tID=e\n"
+    for text, expected in (
+        (first + shifted + minus, "123123" + "3123" + "4654"),
+        (shifted + minus + first, "1" + "123123123" + "4654"),
+    ):
+        assert codes(source(genome, text, codons=True))[0].startswith(expected)
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_a_frame_goes_on_over_the_origin_of_a_circle(genome: Path, strand: str) -> None:
+    region = "chr2\tx\tregion\t1\t8\t.\t+\t.\tID=r;Is_circular=true\n"
+    over = f"chr2\tx\tCDS\t7\t12\t.\t{strand}\t0\tID=c\n"
+    found = codes(source(genome, region + over, window_bp=8, contigs=("2",), codons=True))
+    assert found == [{"+": "31230012", "-": "46540065"}[strand]]
+
+
+def test_codons_without_a_phase_or_a_strand_are_refused(genome: Path) -> None:
+    with pytest.raises(SequenceFileError, match=r"line 1: found a CDS without a phase"):
+        source(genome, PLUS.replace("+\t0", "+\t."), codons=True)
+    with pytest.raises(ValueError, match="codons=true with stranded=false"):
+        source(genome, PLUS, codons=True, stranded=False)
+
+
 REGION = "chr2\tx\tregion\t1\t8\t.\t+\t.\tID=r;Is_circular=true\n"
 ROUND = "chr2\tx\tCDS\t7\t10\t.\t-\t0\tID=c\n"
 

@@ -16,12 +16,16 @@ from hyena_glt.io.gff import Feature, read_features
 
 BACKGROUND = "background"
 
+_CODON_BP = 3
 _MOST_CLASSES = 256  # a code is a byte
 _SHOWN = 20  # types in a message
 
 
 class _Stretches(NamedTuple):
-    """Bases of a contig that one class covers, in the order of the file."""
+    """Bases of a contig that one class covers, in the order of the file.
+
+    Every base from each start on or, where codons have classes, every third.
+    """
 
     starts: "array[int]"
     ends: "array[int]"
@@ -32,8 +36,10 @@ class AnnotationSource:
     """The windows that tile each contig from its first base, with a class for each base.
 
     The last window of a contig is as long as what is left of it. Classes are `background`, then
-    those of `features` in their order, each as `coding+` and `coding-` where `stranded`; the code
-    of a class is its place there, and where several cover a base the lowest has it. Contigs come
+    those of `features` in their order, each as `coding+` and `coding-` where `stranded`, these as
+    `coding1+`, `coding2+`, `coding3+` and so on where `codons`; the code of a class is its place
+    there, and where several cover a base the lowest has it. The three of a codon count as one, so
+    that of two features of a strand the one that comes first in the file has it. Contigs come
     in the order of the genome, or of `contigs`; one without features is all background, and
     features on others than `contigs` are passed over. An example is named `contig:start-end`,
     0-based and half-open.
@@ -44,8 +50,8 @@ class AnnotationSource:
     Raises, at once: SequenceFileError if a file is missing or wrong; if no feature is of one of
     the types in `features`, naming those that there are, or none is on `contigs`; and naming the
     line, if a feature is on a contig that the genome doesn't have, beyond its end, or has no
-    strand where `stranded`. RecipeError if a class is called `background`, there are more than
-    256, or `contigs` is empty or repeats one.
+    strand where `stranded` or no phase where `codons`. RecipeError if a class is called
+    `background`, there are more than 256, or `contigs` is empty or repeats one.
     """
 
     schema: Schema
@@ -58,6 +64,7 @@ class AnnotationSource:
         self._genome = open_genome(config.genome)
         self._contigs = chosen_contigs(self._genome, config.contigs)
         self._classes = _classes(config)
+        self._step = _CODON_BP if config.codons else 1
         self._stretches: dict[str, _Stretches] = {}
         self._read()
 
@@ -78,11 +85,12 @@ class AnnotationSource:
         if contig in self._stretches:
             stretches = self._stretches[contig]
             starts, ends, codes = map(np.array, stretches)
-            # What is painted last stays: the lowest code.
-            order = np.argsort(codes, kind="stable")[::-1]
+            step = self._step
+            # What is painted last stays: the lowest code, or of whole codons the first of them.
+            order = np.argsort((codes.astype(np.int64) - 1) // step, kind="stable")[::-1]
             columns = (column[order].tolist() for column in (starts, ends, codes))
             for start, end, code in zip(*columns, strict=True):
-                painted[start:end] = code
+                painted[start:end:step] = code
         return painted
 
     def _read(self) -> None:
@@ -131,15 +139,33 @@ class AnnotationSource:
                     "stranded=false"
                 )
             name += feature.strand
-        code = self._classes.index(name)
         length_bp = self._genome.length_bp(contig)
         if feature.start >= length_bp or feature.end - feature.start > length_bp:
             raise self._beyond(feature)
         turned_bp = max(0, feature.end - length_bp)
-        self._keep(contig, feature.start, feature.end - turned_bp, code)
-        if turned_bp:
-            self._keep(contig, 0, turned_bp, code)
+        before_bp = feature.end - turned_bp - feature.start  # of the origin
+        for offset, code in self._codes(feature, name):
+            self._keep(contig, feature.start + offset, feature.end - turned_bp, code)
+            if turned_bp:
+                self._keep(contig, (offset - before_bp) % self._step, turned_bp, code)
         return turned_bp > 0
+
+    def _codes(self, feature: Feature, name: str) -> Iterator[tuple[int, int]]:
+        """Give the class of a feature's bases as (bases from its start on, code)."""
+        if not self._config.codons:
+            yield 0, self._classes.index(name)
+            return
+        if feature.phase is None:
+            raise SequenceFileError(
+                f"{self._path}: line {feature.line}: found a {feature.kind} without a phase, "
+                "expected 0, 1 or 2 in the eighth column; correct the line, or set codons=false"
+            )
+        for offset in range(_CODON_BP):
+            read_bp = offset  # from the end that is read first
+            if feature.strand == "-":
+                read_bp = feature.end - feature.start - 1 - offset
+            place = (read_bp - feature.phase) % _CODON_BP + 1
+            yield offset, self._classes.index(f"{name[:-1]}{place}{feature.strand}")
 
     def _keep(self, contig: str, start: int, end: int, code: int) -> None:
         if contig not in self._stretches:
@@ -182,7 +208,8 @@ def _classes(config: AnnotationSourceConfig) -> tuple[str, ...]:
             "leave such features out, or call their class something else"
         )
     if config.stranded:
-        names = [name + strand for name in names for strand in "+-"]
+        places = range(1, _CODON_BP + 1) if config.codons else [""]
+        names = [f"{name}{place}{strand}" for name in names for strand in "+-" for place in places]
     if len(names) >= _MOST_CLASSES:
         raise RecipeError(
             f"features: found {len(names) + 1} classes with {BACKGROUND!r}, expected at most "
