@@ -63,12 +63,13 @@ def test_a_run_reads_its_bases_in_whole_epochs(bases: int, epochs: int) -> None:
 
 
 def test_genes_are_read_longer_by_a_network_of_their_own() -> None:
-    assert [epochs_for(bases, "genes") for bases in (3_600_000, 10_000_000)] == [4, 1]
+    assert [epochs_for(bases, "genes") for bases in (3_600_000, 10_000_000)] == [3, 1]
     model = load_recipe(ROOT / RECIPES[FRESH]).model.model_dump(mode="json")
-    genes = fresh_model(model, "genes", 4)
+    genes = fresh_model(model, "genes", 3)
     (before,), (after,) = model["stages"], genes["stages"]
-    assert (before["encoder"], before["decoder"]) == ("S", "M")
-    assert after == before | {"encoder": "SM", "decoder": "MM"}
+    patch = {"kind": "fixed", "size_bp": 3}
+    assert before["patch"]["size_bp"] == 6
+    assert after == before | {"patch": patch, "pooling": "aligned"}
     assert genes["mixers"]["M"] == model["mixers"]["M"] | {"width": 192, "group_size": 8}
     assert genes["embed"] == model["embed"]
     assert fresh_model(model, "gue", 1) == model
