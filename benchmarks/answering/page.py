@@ -60,8 +60,8 @@ def page_text(plan: Plan, done: Done) -> str:
         "the first run; rates, what stays as it is, how often a set is read, patience, which "
         "starts it has, batches of labelled bases, how genes are learned, in which classes, and "
         "which bases of E. coli they are asked of were revised after looks at the validation "
-        "parts of `gue/tf/0`, `other/uci_splice`, `other/uci_promoters` and `genes/ecoli_heldout_tenth`. Every run that "
-        "is shown is as the plan stands now. "
+        "parts of `gue/tf/0`, `other/uci_splice`, `other/uci_promoters` and "
+        "`genes/ecoli_heldout_tenth`. Every run that is shown is as the plan stands now. "
         f"{sum(name in done for name in names)} of {len(names)} cells are done.",
         "```bash\n"
         "python benchmarks/tasks.py                       # what has been run\n"
