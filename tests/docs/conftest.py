@@ -62,7 +62,7 @@ def _write_labelled(folder: Path) -> None:
             (folder / name / f"{part}.csv").write_text(text)
     _, page = (ROOT / "docs/data.md").read_text(encoding="utf-8").split("```yaml\n", 1)
     (folder / "genes.yaml").write_text(page.partition("```")[0])
-    contigs = ("chrI", "chrXV")
-    write_fasta(folder / "yeast.fa", [Record(name, "", "ATGGCGTACG" * 40) for name in contigs])
+    contigs = ("chrI", "chrXIV", "chrXV")
+    write_fasta(folder / "yeast.fa", [Record(name, "", "ATGGCGTACG" * 500) for name in contigs])
     genes = [f"{name}\ttest\tCDS\t61\t120\t.\t-\t0\tID={name}" for name in contigs]
     (folder / "yeast.gff3").write_text("\n".join(["##gff-version 3", *genes, ""]))

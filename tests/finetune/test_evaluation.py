@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from hyena_glt.config.examples import Part
+from hyena_glt.config.examples import DatasetConfig, Part
 from hyena_glt.config.tasks import (
     BasesTaskConfig,
     ClassificationTaskConfig,
@@ -26,6 +26,7 @@ from hyena_glt.data.examples import (
 )
 from hyena_glt.errors import CheckpointError, RecipeError
 from hyena_glt.finetune import evaluation, evaluation_page
+from hyena_glt.finetune.apart import without_codons
 from hyena_glt.finetune.evaluation import evaluate, stretches
 from hyena_glt.finetune.evaluation_page import render_evaluation
 from hyena_glt.finetune.predict import Prediction, Predictor
@@ -143,6 +144,36 @@ def test_segments_run_over_windows_that_follow_one_another() -> None:
     ]
     found = stretches(rows)
     assert sorted(map(tuple, found)) == [(1, 3, 0), (2,), (4,), (5,), (6,), (7,), (8,)]
+
+
+def test_places_in_a_codon_are_one_class_of_segments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever frame is called, and by what all three places have together."""
+    (tmp_path / "genome.fa").write_text(f">chr1\n{'A' * 12}\n>chr2\n{'C' * 12}\n")
+    lines = [f"chr{n}\tx\tCDS\t4\t9\t.\t+\t0\t.\n" for n in (1, 2)]
+    (tmp_path / "genes.gff3").write_text("".join(["##gff-version 3\n", *lines]))
+    source = {
+        **{"kind": "annotation", "path": str(tmp_path / "genes.gff3"), "codons": True},
+        **{"genome": str(tmp_path / "genome.fa"), "features": {"CDS": "coding"}, "window_bp": 6},
+    }
+    config = DatasetConfig.model_validate(
+        {"modality": "dna", "sources": [source], "split": {"by": "chromosome", "test": ["chr2"]}}
+    )
+    prepare_dataset(config, tmp_path / "dataset")
+    names = ("background", *(f"coding{place}{strand}" for place in "123" for strand in "+-"))
+    chances = np.zeros((12, 7))
+    chances[:, 0] = 1
+    chances[3:9] = [0, 0, 0, 1, 0, 0, 0]
+    chances[4] = [0.4, 0.3, 0, 0.3, 0, 0, 0]
+    predictor = answering(
+        monkeypatch, BasesTaskConfig(kind="bases"), names, [chances[:6], chances[6:]]
+    )
+    report = evaluate(predictor, open_dataset(tmp_path / "dataset"), replicates=5).report
+    assert list(report["segments"]) == ["background", "coding+", "coding-"]
+    assert report["segments"]["coding+"]["exact"] == 1
+    assert report["segments"]["coding+"]["predicted_segments"] == 1
+    assert without_codons(["o", "x1+", "x2+", "y1-"])[0] == ("o", "x1+", "x2+", "y1-")
 
 
 @pytest.mark.slow

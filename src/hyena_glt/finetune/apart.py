@@ -1,6 +1,7 @@
 """How well each class, each segment's class and each group of examples is answered."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -26,6 +27,7 @@ from hyena_glt.evaluate.segments import (
 )
 
 _BLOCK_NUMBERS = 1 << 20  # drawn at once
+_PLACE = re.compile(r"(?P<stem>.+)(?P<place>[123])(?P<strand>[+-])")
 
 Figures = dict[str, Any]
 """Counts as they are, and figures as intervals, by their name."""
@@ -86,6 +88,26 @@ def _by_name(
         }
         for name, of in table.items()
     }
+
+
+def without_codons(names: Sequence[str]) -> tuple[tuple[str, ...], Int64[np.ndarray, " C"]]:
+    """Return the classes that segments have, and the code among them of each of ``names``.
+
+    `coding1+`, `coding2+` and `coding3+`, the places in a codon, are `coding+` where all are there:
+    each of them alone never runs over more than a base.
+    """
+    found = [_PLACE.fullmatch(name) for name in names]
+    places: dict[str, set[str]] = {}
+    for match in found:
+        if match is not None:
+            places.setdefault(match["stem"] + match["strand"], set()).add(match["place"])
+    whole = {name for name, seen in places.items() if len(seen) == len("123")}
+    merged = [
+        name if match is None or (stem := match["stem"] + match["strand"]) not in whole else stem
+        for name, match in zip(names, found, strict=True)
+    ]
+    kept = tuple(dict.fromkeys(merged))
+    return kept, np.array([kept.index(name) for name in merged])
 
 
 def segment_figures(

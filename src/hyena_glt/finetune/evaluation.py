@@ -36,6 +36,7 @@ from hyena_glt.finetune.apart import (
     class_figures,
     group_figures,
     segment_figures,
+    without_codons,
 )
 from hyena_glt.finetune.predict import Predictor, predict
 from hyena_glt.finetune.setup import answer_names
@@ -333,6 +334,23 @@ def _hardest(
     return found
 
 
+def _segments(
+    rows: Sequence[Row],
+    values: list[np.ndarray],
+    targets: list[np.ndarray],
+    names: Sequence[str],
+    resampling: Resampling,
+) -> dict[str, Any]:
+    """Return what is told of segments; of the places in a codon the chances are added up."""
+    kept, of = without_codons(names)
+    together = np.eye(len(kept))[of]
+    called = [(row @ together).argmax(1).astype(np.uint8) for row in values]
+    # A base without a label, -1, is of no segment.
+    code = np.append(of, -1)
+    truth = [code[row].astype(np.uint8) for row in targets]
+    return segment_figures(truth, called, stretches(rows), kept, resampling)
+
+
 def _in_detail(
     predictor: Predictor,
     rows: Sequence[Row],
@@ -354,11 +372,9 @@ def _in_detail(
         labels = np.concatenate(targets).astype(np.int64)
         chances = np.concatenate(values)
         labels, chances = labels[labels >= 0], chances[labels >= 0]
-        called = [row.argmax(1).astype(np.uint8) for row in values]
-        truth = [row.astype(np.uint8) for row in targets]
         found: dict[str, Any] = {
             "classes": class_figures(labels, chances, names, drawn),
-            "segments": segment_figures(truth, called, stretches(rows), names, resampling),
+            "segments": _segments(rows, values, targets, names, resampling),
         }
     else:
         labels = np.stack(targets).astype(np.int64)
