@@ -187,9 +187,9 @@ def test_a_finished_cell_is_run_again_only_for_another_recipe_or_dataset(
     ran: list[tuple[str, int]] = []
     real = run_contender
 
-    def counted(contender, recipe, *rest):  # type: ignore[no-untyped-def]
+    def counted(contender, recipe, *rest, **named):  # type: ignore[no-untyped-def]
         ran.append((contender, recipe.seed))
-        return real(contender, recipe, *rest)
+        return real(contender, recipe, *rest, **named)
 
     monkeypatch.setattr("hyena_glt.suites.run.run_contender", counted)
     asked = options(tmp_path, contenders=["onehot", "cnn"], only="motif")
@@ -218,10 +218,10 @@ def test_a_run_that_was_cut_off_keeps_its_cells(
 ) -> None:
     real = run_contender
 
-    def cut_off(contender, *rest):  # type: ignore[no-untyped-def]
+    def cut_off(contender, *rest, **named):  # type: ignore[no-untyped-def]
         if contender == "kmer":
             raise KeyboardInterrupt
-        return real(contender, *rest)
+        return real(contender, *rest, **named)
 
     monkeypatch.setattr("hyena_glt.suites.run.run_contender", cut_off)
     asked = options(tmp_path, contenders=["onehot", "kmer"], only="motif")
