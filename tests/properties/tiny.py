@@ -148,7 +148,7 @@ def build(
             "encoder": case.encoder,
             "decoder": case.decoder,
             "patch": NONE if isinstance(rule, Patcher) else rule,
-            "pooling": "aligned" if case.patch == "aligned" else "mean_max",
+            "pooling": "aligned" if case.patch == "aligned" and rule != NONE else "mean_max",
         }
         for rule in rules
     ]
