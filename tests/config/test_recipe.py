@@ -307,6 +307,12 @@ def test_inner_patches_close_where_outer_ones_do(
         assert "don't close where patches of" in problem(override)
 
 
+def test_what_cuts_nothing_hides_no_outer_patches() -> None:
+    rules = ("{kind: none}", DELIMITER, "{kind: none}", "{kind: fixed, size_bp: 3}")
+    found = problem(f"model.stages=[{', '.join(stage(rule) for rule in rules)}]")
+    assert "can't stand inside delimiter patches" in found
+
+
 @pytest.mark.parametrize(
     "outer",
     [

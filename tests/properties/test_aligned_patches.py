@@ -44,6 +44,8 @@ def test_aligned_patches_tell_places_apart_and_others_dont(
 ) -> None:
     """Two bases of a patch, or two patches of one, change places, and all else stays."""
     pooled, aligned = bare("fixed", patches), bare("aligned", patches)
+    levels = [level for level in aligned.modules() if isinstance(level, Hierarchy)]
+    assert {level.grid.places for level in levels if level.grid is not None} == {3}
     same(pooled(row(LETTERS)).logits[0, -1], pooled(row(other)).logits[0, -1])
     found = aligned(row(LETTERS)).logits[0, -1]
     assert not torch.allclose(found, aligned(row(other)).logits[0, -1])
